@@ -1,0 +1,1 @@
+"""The stack: its model, how it is loaded, and its secrets."""

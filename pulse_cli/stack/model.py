@@ -1,0 +1,195 @@
+"""The typed, frozen model of a stack, from which every file and process is derived."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network, IPv6Network
+from typing import Annotated, Literal, Self, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+ServiceName = Literal["users", "posts", "events", "messaging", "social", "notifications"]
+SERVICE_NAMES: tuple[ServiceName, ...] = get_args(ServiceName)
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Route(_Frozen):
+    """A path prefix and the service behind it.
+
+    `public` paths need no token at the gateway; `probe` is a cheap GET below the prefix that
+    `pulse health` sends through the gateway to see that the service itself answers.
+    """
+
+    prefix: str
+    service: ServiceName
+    probe: str
+    public: tuple[str, ...] = ()
+    websocket: bool = False
+
+
+ROUTES: tuple[Route, ...] = (
+    Route(
+        prefix="/api/v1/auth",
+        service="users",
+        probe="/api/v1/auth/sessions/current",
+        public=("/api/v1/auth/register", "/api/v1/auth/login", "/api/v1/auth/refresh"),
+    ),
+    Route(prefix="/api/v1/users", service="users", probe="/api/v1/users/me"),
+    Route(prefix="/api/v1/posts", service="posts", probe="/api/v1/posts?limit=1"),
+    Route(prefix="/api/v1/social", service="social", probe="/api/v1/social/following?limit=1"),
+    Route(prefix="/api/v1/feed", service="social", probe="/api/v1/feed?limit=1"),
+    Route(
+        prefix="/api/v1/conversations",
+        service="messaging",
+        probe="/api/v1/conversations?limit=1",
+    ),
+    Route(prefix="/api/v1/ws", service="messaging", probe="/api/v1/ws", websocket=True),
+    Route(
+        prefix="/api/v1/notifications",
+        service="notifications",
+        probe="/api/v1/notifications?limit=1",
+    ),
+    Route(prefix="/api/v1/events", service="events", probe="/api/v1/events?limit=1"),
+)
+
+CALLS: dict[ServiceName, tuple[ServiceName, ...]] = {
+    "users": (),
+    "posts": (),
+    "events": (),
+    "messaging": (),
+    "social": ("posts",),
+    "notifications": ("social",),
+}
+"""Which services each service calls: the dependency graph of start-up and network policy."""
+
+
+class Service(_Frozen):
+    """One service: instance `i` listens on `port + 100 * i`."""
+
+    port: Port
+    replicas: Annotated[int, Field(ge=1, le=16)] = 1
+    pool_size: Annotated[int, Field(ge=1, le=20)] = 10
+    """Most PostgreSQL connections of one instance."""
+
+
+class Services(_Frozen):
+    """The six services."""
+
+    users: Service = Service(port=8081)
+    posts: Service = Service(port=8082)
+    events: Service = Service(port=8083)
+    messaging: Service = Service(port=8084)
+    social: Service = Service(port=8085)
+    notifications: Service = Service(port=8086)
+
+    def __getitem__(self, name: ServiceName) -> Service:
+        service: Service = getattr(self, name)
+        return service
+
+
+class Gateway(_Frozen):
+    """What the gateway listens on and the policies that it enforces."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8000
+    admin_port: Port = 8001
+    requests_per_second: Annotated[int, Field(ge=1)] = 50
+    """Sustained rate of one client address; the burst is twice that."""
+    max_body_bytes: Annotated[int, Field(ge=1024)] = 1_048_576
+    cors_origins: tuple[str, ...] = ("http://localhost:3000",)
+    deny: tuple[IPv4Network | IPv6Network, ...] = ()
+    timeout_seconds: Annotated[float, Field(gt=0)] = 30.0
+
+
+class Postgres(_Frozen):
+    """The database server; one database and two roles (owner, application) a service."""
+
+    host: str = "127.0.0.1"
+    port: Port = 15432
+
+
+class Redis(_Frozen):
+    """The cache and session store; one namespace and one ACL user a service."""
+
+    host: str = "127.0.0.1"
+    port: Port = 16379
+
+
+class RabbitMQ(_Frozen):
+    """The broker. `dist_port` and `epmd_port` are Erlang's own."""
+
+    host: str = "127.0.0.1"
+    port: Port = 15672
+    dist_port: Port = 15673
+    epmd_port: Port = 15674
+
+
+class Tokens(_Frozen):
+    """Access tokens (JWT, HS256) and refresh tokens. A revoked session ends within `access_ttl`."""
+
+    issuer: str = "pulse"
+    audience: str = "pulse-api"
+    access_ttl_seconds: Annotated[int, Field(ge=10)] = 900
+    refresh_ttl_seconds: Annotated[int, Field(ge=60)] = 30 * 86_400
+
+
+class Targets(_Frozen):
+    """What `pulse bench` holds a stack to (source: the platform's service-level objectives)."""
+
+    p95_ms: Annotated[float, Field(gt=0)] = 200.0
+    service_p95_ms: Annotated[float, Field(gt=0)] = 50.0
+    database_mean_ms: Annotated[float, Field(gt=0)] = 25.0
+    gateway_overhead_p95_ms: Annotated[float, Field(gt=0)] = 10.0
+    error_rate: Annotated[float, Field(gt=0, lt=1)] = 0.001
+
+
+class Stack(_Frozen):
+    """Everything that is known of a stack before it runs."""
+
+    target: Literal["local"] = "local"
+    gateway: Gateway = Gateway()
+    services: Services = Services()
+    postgres: Postgres = Postgres()
+    redis: Redis = Redis()
+    rabbitmq: RabbitMQ = RabbitMQ()
+    tokens: Tokens = Tokens()
+    targets: Targets = Targets()
+
+    @property
+    def max_connections(self) -> int:
+        """PostgreSQL connections: every pool at its fullest, a relay each, and ten to spare."""
+        pools = (self.services[name] for name in SERVICE_NAMES)
+        return sum(s.replicas * (s.pool_size + 1) for s in pools) + 10
+
+    def ports(self) -> dict[str, int]:
+        """Every port of the stack by what listens on it (`"posts-0"`, `"gateway"`, …)."""
+        found: dict[str, int] = {
+            "gateway": self.gateway.port,
+            "gateway-admin": self.gateway.admin_port,
+            "postgres": self.postgres.port,
+            "redis": self.redis.port,
+            "rabbitmq": self.rabbitmq.port,
+            "rabbitmq-dist": self.rabbitmq.dist_port,
+            "epmd": self.rabbitmq.epmd_port,
+        }
+        for name in SERVICE_NAMES:
+            for i in range(self.services[name].replicas):
+                found[f"{name}-{i}"] = self.instance_port(name, i)
+        return found
+
+    def instance_port(self, name: ServiceName, index: int) -> int:
+        """The port of instance `index` (from 0) of a service."""
+        return self.services[name].port + 100 * index
+
+    @model_validator(mode="after")
+    def _ports_differ(self) -> Self:
+        holders: dict[int, str] = {}
+        for name, port in self.ports().items():
+            if port in holders:
+                raise ValueError(f"{name} and {holders[port]} both use port {port}")
+            holders[port] = name
+        return self

@@ -1,0 +1,1 @@
+"""Locust user classes and the load they offer."""

@@ -1,0 +1,1 @@
+"""The six services of the platform and the kit they share."""
