@@ -1,0 +1,210 @@
+"""Domain events: what services tell each other through the broker.
+
+An envelope is a CloudEvents 1.0 JSON object; its `data` is one of the models here. The routing
+key on the topic exchange is the event's type.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import Field
+
+from pulse_sdk.contract.common import ResponseModel, Timestamp
+from pulse_sdk.contract.events import Answer
+
+EXCHANGE = "pulse.events"
+"""The durable topic exchange all domain events are published to."""
+
+
+class UserChanged(ResponseModel):
+    """Data of `user.registered` and `user.updated`."""
+
+    user_id: UUID
+    username: str
+    display_name: str
+
+
+class PostCreated(ResponseModel):
+    """Data of `post.created`."""
+
+    post_id: UUID
+    author_id: UUID
+
+
+class PostDeleted(ResponseModel):
+    """Data of `post.deleted`."""
+
+    post_id: UUID
+    author_id: UUID
+
+
+class PostLiked(ResponseModel):
+    """Data of `post.liked`."""
+
+    post_id: UUID
+    author_id: UUID
+    liked_by: UUID
+
+
+class CommentCreated(ResponseModel):
+    """Data of `comment.created`."""
+
+    comment_id: UUID
+    post_id: UUID
+    post_author_id: UUID
+    author_id: UUID
+
+
+class FollowChanged(ResponseModel):
+    """Data of `user.followed` and `user.unfollowed`."""
+
+    follower_id: UUID
+    followee_id: UUID
+
+
+class MessageSent(ResponseModel):
+    """Data of `message.sent`."""
+
+    message_id: UUID
+    conversation_id: UUID
+    sender_id: UUID
+    recipient_ids: list[UUID]
+
+
+class EventChanged(ResponseModel):
+    """Data of `event.created` and `event.updated`."""
+
+    event_id: UUID
+    creator_id: UUID
+    title: str
+    starts_at: Timestamp
+
+
+class EventRsvp(ResponseModel):
+    """Data of `event.rsvp`."""
+
+    event_id: UUID
+    creator_id: UUID
+    user_id: UUID
+    answer: Answer
+
+
+class _Envelope(ResponseModel):
+    specversion: Literal["1.0"] = "1.0"
+    id: UUID
+    source: str
+    """`/services/<name>` of the publisher."""
+    time: Timestamp
+    datacontenttype: Literal["application/json"] = "application/json"
+    correlationid: str | None = None
+    """Correlation id of the request that caused the event (a CloudEvents extension)."""
+
+
+class UserRegisteredEvent(_Envelope):
+    """An account was made."""
+
+    type: Literal["user.registered"] = "user.registered"
+    data: UserChanged
+
+
+class UserUpdatedEvent(_Envelope):
+    """A profile changed."""
+
+    type: Literal["user.updated"] = "user.updated"
+    data: UserChanged
+
+
+class PostCreatedEvent(_Envelope):
+    """A post was made."""
+
+    type: Literal["post.created"] = "post.created"
+    data: PostCreated
+
+
+class PostDeletedEvent(_Envelope):
+    """A post was deleted."""
+
+    type: Literal["post.deleted"] = "post.deleted"
+    data: PostDeleted
+
+
+class PostLikedEvent(_Envelope):
+    """A post was liked."""
+
+    type: Literal["post.liked"] = "post.liked"
+    data: PostLiked
+
+
+class CommentCreatedEvent(_Envelope):
+    """A comment was made."""
+
+    type: Literal["comment.created"] = "comment.created"
+    data: CommentCreated
+
+
+class UserFollowedEvent(_Envelope):
+    """Someone follows someone."""
+
+    type: Literal["user.followed"] = "user.followed"
+    data: FollowChanged
+
+
+class UserUnfollowedEvent(_Envelope):
+    """Someone no longer follows someone."""
+
+    type: Literal["user.unfollowed"] = "user.unfollowed"
+    data: FollowChanged
+
+
+class MessageSentEvent(_Envelope):
+    """A message was sent."""
+
+    type: Literal["message.sent"] = "message.sent"
+    data: MessageSent
+
+
+class EventCreatedEvent(_Envelope):
+    """An event was announced."""
+
+    type: Literal["event.created"] = "event.created"
+    data: EventChanged
+
+
+class EventRsvpEvent(_Envelope):
+    """Someone answered an event."""
+
+    type: Literal["event.rsvp"] = "event.rsvp"
+    data: EventRsvp
+
+
+DomainEvent = Annotated[
+    UserRegisteredEvent
+    | UserUpdatedEvent
+    | PostCreatedEvent
+    | PostDeletedEvent
+    | PostLikedEvent
+    | CommentCreatedEvent
+    | UserFollowedEvent
+    | UserUnfollowedEvent
+    | MessageSentEvent
+    | EventCreatedEvent
+    | EventRsvpEvent,
+    Field(discriminator="type"),
+]
+"""Any event of the catalogue, told apart by its `type`."""
+
+EventType = Literal[
+    "user.registered",
+    "user.updated",
+    "post.created",
+    "post.deleted",
+    "post.liked",
+    "comment.created",
+    "user.followed",
+    "user.unfollowed",
+    "message.sent",
+    "event.created",
+    "event.rsvp",
+]

@@ -1,0 +1,81 @@
+"""What services and the operator's tools tell a service below `/internal`, never over the gateway.
+
+Imports are for seeding and migration: they are idempotent by id, and tell people nothing
+(no welcome, no follower notification).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import AwareDatetime, Field
+
+from pulse_sdk.contract.common import RequestModel, ResponseModel, Secret
+from pulse_sdk.contract.posts import Post, PostText
+from pulse_sdk.contract.users import DisplayName, Email, Username
+
+MAX_BATCH = 1000
+"""Most rows in one import (keeps a body below the services' size limit)."""
+
+
+class PostsByIds(RequestModel):
+    """Which posts are wanted."""
+
+    ids: Annotated[list[UUID], Field(max_length=100)]
+
+
+class PostBatch(ResponseModel):
+    """The posts that exist, in the order asked for."""
+
+    items: list[Post]
+
+
+class ImportUser(RequestModel):
+    """An account to import."""
+
+    id: UUID
+    email: Email
+    username: Username
+    display_name: DisplayName
+
+
+class ImportUsers(RequestModel):
+    """Accounts that share one password."""
+
+    password: Annotated[Secret, Field(min_length=8, max_length=128)]
+    users: Annotated[list[ImportUser], Field(max_length=MAX_BATCH)]
+
+
+class ImportPost(RequestModel):
+    """A post to import. Its `post.created` is published: feeds are built from that."""
+
+    id: UUID
+    author_id: UUID
+    text: PostText
+    created_at: AwareDatetime
+
+
+class ImportPosts(RequestModel):
+    """Posts to import."""
+
+    posts: Annotated[list[ImportPost], Field(max_length=MAX_BATCH)]
+
+
+class ImportFollow(RequestModel):
+    """One person following another."""
+
+    follower_id: UUID
+    followee_id: UUID
+
+
+class ImportFollows(RequestModel):
+    """Follows to import."""
+
+    follows: Annotated[list[ImportFollow], Field(max_length=MAX_BATCH)]
+
+
+class Imported(ResponseModel):
+    """How many rows were new."""
+
+    imported: int

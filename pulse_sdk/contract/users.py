@@ -1,0 +1,96 @@
+"""Accounts, log-in and profiles."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import Field, StringConstraints
+
+from pulse_sdk.contract.common import RequestModel, ResponseModel, Secret, Text, Timestamp
+
+Email = Annotated[
+    str,
+    StringConstraints(
+        strip_whitespace=True,
+        to_lower=True,
+        max_length=254,
+        pattern=r"^[^@\s\x00]{1,64}@[^@\s\x00]+\.[^@\s\x00.]+$",
+    ),
+]
+Username = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, to_lower=True, pattern=r"^[a-zA-Z0-9_]{3,30}$"),
+]
+Password = Annotated[Secret, Field(min_length=8, max_length=128)]
+DisplayName = Annotated[Text, Field(min_length=1, max_length=60)]
+Bio = Annotated[Text, Field(max_length=300)]
+
+
+class Register(RequestModel):
+    """A new account. Email and username are unique, whatever their case."""
+
+    email: Email
+    username: Username
+    password: Password
+    display_name: DisplayName
+
+
+class Login(RequestModel):
+    """Credentials; `login` is the email or the username."""
+
+    login: Annotated[str, Field(min_length=1, max_length=254)]
+    password: Annotated[Secret, Field(max_length=128)]
+
+
+class Refresh(RequestModel):
+    """A refresh token to be exchanged; each works once."""
+
+    refresh_token: Annotated[Secret, Field(max_length=200)]
+
+
+class Tokens(ResponseModel):
+    """What a log-in gives. Refresh with `refresh_token` before `expires_in` seconds pass."""
+
+    access_token: Secret
+    refresh_token: Secret
+    token_type: str = "Bearer"  # noqa: S105 - the scheme's name, not a secret
+    expires_in: int
+
+
+class Session(ResponseModel):
+    """One log-in of an account."""
+
+    id: UUID
+    created_at: Timestamp
+    expires_at: Timestamp
+
+
+class User(ResponseModel):
+    """A profile as anyone may see it."""
+
+    id: UUID
+    username: str
+    display_name: str
+    bio: str
+    created_at: Timestamp
+
+
+class Me(User):
+    """The caller's own profile."""
+
+    email: str
+
+
+class Registered(ResponseModel):
+    """A new account and its first session."""
+
+    user: User
+    tokens: Tokens
+
+
+class UpdateProfile(RequestModel):
+    """The fields to change; those left out stay."""
+
+    display_name: DisplayName | None = None
+    bio: Bio | None = None
