@@ -1,0 +1,120 @@
+"""The `pulse` command: its root, its table of commands, and how failures end.
+
+To add a command, write `pulse_cli/commands/<noun>.py` and add its line to `COMMANDS`:
+
+    def noun(ctx: typer.Context, name: str, as_json: Annotated[bool, JSON] = False) -> None:
+        \"\"\"Say in one imperative line what it does.\"\"\"
+        from pulse_cli.something_heavy import work   # heavy imports stay in here
+
+        root = Root.of(ctx)
+        work(root.stack, root.state)                 # the configured stack, the folder `.pulse`
+
+A command module imports at its top only the standard library, typer, `pulse_cli.context`,
+`pulse_cli.errors` and `pulse_cli.output`: `pulse --help` loads all of them (a test holds this).
+A command returns for success and raises a `PulseError` for everything else; `run` turns it into
+one sentence on stderr and its exit code.
+"""
+
+from __future__ import annotations
+
+import errno
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pulse_cli.context import Root
+from pulse_cli.errors import ExitCode, PulseError
+from pulse_cli.output import fail
+
+COMMANDS: tuple[Callable[..., None], ...] = ()
+"""Every command, in the order of `pulse --help`; its name is the function's."""
+
+UNUSABLE_ERRNOS = {errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EROFS, errno.EDQUOT}
+
+app = typer.Typer(
+    name="pulse",
+    help="Provision the platform, check its health, seed it and measure it.",
+    epilog="\b\nExit codes:\n" + "\n".join(f"  {c.value:>3}  {c.meaning}" for c in ExitCode),
+    rich_markup_mode=None,  # plain help: rich alone would cost half of the time `--help` may take
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(version("pulse-platform"))
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    ctx: typer.Context,
+    project_dir: Annotated[
+        Path,
+        typer.Option(
+            "--project-dir",
+            "-C",
+            help="The folder of pulse.toml and of the stack's state.",
+            exists=True,
+            file_okay=False,
+            resolve_path=True,
+        ),
+    ] = Path(),
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an unexpected error.")
+    ] = False,
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Show the version and exit.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    root = ctx.ensure_object(Root)
+    root.project_dir = project_dir
+    root.debug = debug
+
+
+for _command in COMMANDS:
+    app.command()(_command)
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run `pulse` with `arguments` (default: the process's) and return its exit code."""
+    root = Root()
+    try:
+        app(arguments, obj=root, prog_name="pulse")
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else ExitCode.OK
+        if code == ExitCode.INTERRUPTED:
+            fail("interrupted")
+        return code
+    except Exception as error:
+        if root.debug:
+            raise
+        return _explain(error)
+    return ExitCode.OK
+
+
+def _explain(error: Exception) -> int:
+    if isinstance(error, PulseError):
+        fail(str(error))
+        return error.exit_code
+    if isinstance(error, OSError) and error.errno in UNUSABLE_ERRNOS:
+        fail(f"cannot use {error.filename or 'the state folder'}: {error.strerror}")
+        return ExitCode.UNUSABLE
+    first_line = (str(error).strip().splitlines() or ["no message"])[0]
+    fail(f"unexpected {type(error).__name__}: {first_line} (pulse --debug shows the traceback)")
+    return ExitCode.UNEXPECTED
+
+
+def main() -> None:
+    """Run the console script."""
+    sys.exit(run())

@@ -1,0 +1,1 @@
+"""The commands of `pulse`, one light module per noun."""

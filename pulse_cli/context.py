@@ -1,0 +1,56 @@
+"""What every command is given: the project folder and what is derived from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from pulse_cli.stack.model import Stack
+
+JSON = typer.Option("--json", help="Print one JSON object on stdout and nothing else.")
+"""The `--json` option, the same in every command: `as_json: Annotated[bool, JSON] = False`."""
+
+
+@dataclass
+class Root:
+    """The root object of a command (`ctx.obj`), filled from the global options."""
+
+    project_dir: Path = field(default_factory=Path.cwd)
+    debug: bool = False
+
+    @staticmethod
+    def of(ctx: typer.Context) -> Root:
+        """Return the root object of a command's context."""
+        return ctx.ensure_object(Root)
+
+    @property
+    def state(self) -> Path:
+        """The state folder of this project's stack; it need not exist."""
+        return self.project_dir / ".pulse"
+
+    @cached_property
+    def stack(self) -> Stack:
+        """The configured stack. Raises `ConfigError`."""
+        return self.load({})
+
+    def load(self, flags: Mapping[str, object]) -> Stack:
+        """Load the stack with flags over it, by dotted key (`{"services.posts.replicas": 2}`)."""
+        from pulse_cli.stack.load import load_stack
+
+        return load_stack(self.project_dir, flags)
+
+    def running(self) -> Stack:
+        """Return the stack that this folder runs now. Raises `NotHealthy` when none does."""
+        from pulse_cli.errors import NotHealthy
+        from pulse_cli.stack.load import running_stack
+
+        stack = running_stack(self.state)
+        if stack is None:
+            raise NotHealthy(f"no stack is running in {self.project_dir}; start it with: pulse up")
+        return stack

@@ -1,0 +1,54 @@
+"""Where words go: data on stdout, everything for people on stderr.
+
+A command prints its one JSON object or its final table on stdout, and progress on the rich
+console of `people()`. `rich` is imported on first use, so that `pulse --help` stays instant.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+WIDE = 200
+"""Columns of a table that is not shown on a terminal, so that pipes get whole lines."""
+
+
+@cache
+def people() -> Console:
+    """The console for people: progress, advice and errors, on stderr."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
+
+
+def data(value: RenderableType) -> None:
+    """Print a command's final table (or text) on stdout."""
+    from rich.console import Console
+
+    Console(highlight=False, width=None if sys.stdout.isatty() else WIDE).print(value)
+
+
+def emit_json(value: object) -> None:
+    """Print `value` as the one JSON object on stdout."""
+    print(json.dumps(value, indent=2, default=str))
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[RenderableType]]) -> None:
+    """Print a plain table on stdout; cells may be rich text."""
+    from rich.table import Table
+
+    grid = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        grid.add_row(*row)
+    data(grid)
+
+
+def fail(sentence: str) -> None:
+    """Print one sentence about a failure on stderr."""
+    print(f"pulse: {sentence}", file=sys.stderr)
