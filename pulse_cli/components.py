@@ -15,15 +15,9 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from pulse_cli.errors import PulseError
+from pulse_cli.errors import MissingComponent
 
 COMPONENTS = ("postgres", "redis", "rabbitmq", "envoy")
-
-
-class MissingComponent(PulseError):
-    """A program of the local target is not on this machine."""
-
-    exit_code = 5
 
 
 @dataclass(frozen=True)
