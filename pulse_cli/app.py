@@ -25,11 +25,12 @@ from typing import Annotated
 
 import typer
 
+from pulse_cli.commands.doctor import doctor
 from pulse_cli.context import Root
 from pulse_cli.errors import ExitCode, PulseError
 from pulse_cli.output import fail
 
-COMMANDS: tuple[Callable[..., None], ...] = ()
+COMMANDS: tuple[Callable[..., None], ...] = (doctor,)
 """Every command, in the order of `pulse --help`; its name is the function's."""
 
 UNUSABLE_ERRNOS = {errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EROFS, errno.EDQUOT}
