@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Annotated, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    model_validator,
+)
 
 ServiceName = Literal["users", "posts", "events", "messaging", "social", "notifications"]
 SERVICE_NAMES: tuple[ServiceName, ...] = get_args(ServiceName)
@@ -13,8 +21,30 @@ SERVICE_NAMES: tuple[ServiceName, ...] = get_args(ServiceName)
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
+def _address(host: str) -> str:
+    try:
+        return str(ip_address(host))
+    except ValueError:
+        raise ValueError("must be an IP address such as 127.0.0.1") from None
+
+
+def _network(value: object) -> IPv4Network | IPv6Network:
+    try:
+        return ip_network(str(value))
+    except ValueError:
+        raise ValueError("must be an IP network such as 10.0.0.0/8") from None
+
+
+Host = Annotated[str, AfterValidator(_address)]
+"""An IP address to listen on; Envoy and RabbitMQ take no names."""
+
+Network = Annotated[
+    IPv4Network | IPv6Network, PlainValidator(_network), PlainSerializer(str, when_used="json")
+]
+
+
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Route(_Frozen):
@@ -94,35 +124,35 @@ class Services(_Frozen):
 class Gateway(_Frozen):
     """What the gateway listens on and the policies that it enforces."""
 
-    host: str = "127.0.0.1"
+    host: Host = "127.0.0.1"
     port: Port = 8000
     admin_port: Port = 8001
-    requests_per_second: Annotated[int, Field(ge=1)] = 50
+    requests_per_second: Annotated[int, Field(ge=1, le=1_000_000)] = 50
     """Sustained rate of one client address; the burst is twice that."""
-    max_body_bytes: Annotated[int, Field(ge=1024)] = 1_048_576
+    max_body_bytes: Annotated[int, Field(ge=1024, le=1 << 30)] = 1_048_576
     cors_origins: tuple[str, ...] = ("http://localhost:3000",)
-    deny: tuple[IPv4Network | IPv6Network, ...] = ()
+    deny: tuple[Network, ...] = ()
     timeout_seconds: Annotated[float, Field(gt=0)] = 30.0
 
 
 class Postgres(_Frozen):
     """The database server; one database and two roles (owner, application) a service."""
 
-    host: str = "127.0.0.1"
+    host: Host = "127.0.0.1"
     port: Port = 15432
 
 
 class Redis(_Frozen):
     """The cache and session store; one namespace and one ACL user a service."""
 
-    host: str = "127.0.0.1"
+    host: Host = "127.0.0.1"
     port: Port = 16379
 
 
 class RabbitMQ(_Frozen):
     """The broker. `dist_port` and `epmd_port` are Erlang's own."""
 
-    host: str = "127.0.0.1"
+    host: Host = "127.0.0.1"
     port: Port = 15672
     dist_port: Port = 15673
     epmd_port: Port = 15674
@@ -189,6 +219,8 @@ class Stack(_Frozen):
     def _ports_differ(self) -> Self:
         holders: dict[int, str] = {}
         for name, port in self.ports().items():
+            if port > 65_535:
+                raise ValueError(f"{name} would use port {port}, which is past 65535")
             if port in holders:
                 raise ValueError(f"{name} and {holders[port]} both use port {port}")
             holders[port] = name
