@@ -65,7 +65,7 @@ ROUTES: tuple[Route, ...] = (
     Route(
         prefix="/api/v1/auth",
         service="users",
-        probe="/api/v1/auth/sessions/current",
+        probe="/api/v1/auth/session",
         public=("/api/v1/auth/register", "/api/v1/auth/login", "/api/v1/auth/refresh"),
     ),
     Route(prefix="/api/v1/users", service="users", probe="/api/v1/users/me"),

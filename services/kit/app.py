@@ -1,0 +1,102 @@
+"""Assembling and running a service."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sys
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
+
+import uvloop
+from aiohttp import web
+from pydantic import ValidationError
+from redis.asyncio import Redis
+
+from services.kit.bus import Bus
+from services.kit.cache import open_redis
+from services.kit.consumer import Subscription
+from services.kit.db import Database, open_database
+from services.kit.errors import field_errors, problems
+from services.kit.health import HealthChecks
+from services.kit.http import MAX_BODY_BYTES, Endpoint, add_endpoints
+from services.kit.observe import configure_logging, metrics, observed
+from services.kit.outbox import Outbox
+from services.kit.peers import Peers, open_peers
+from services.kit.settings import Settings, load_settings
+
+_SHUTDOWN_SECONDS = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What a service is wired from. Everything in it is open, and closed after the service."""
+
+    settings: Settings
+    database: Database
+    redis: Redis
+    peers: Peers
+    outbox: Outbox
+    exit_stack: AsyncExitStack
+    """For what the service opens itself."""
+
+
+Wire = Callable[[web.Application, Resources], Sequence[Subscription]]
+"""Puts the service into the application and says what it subscribes to."""
+
+
+def build_app(settings: Settings, endpoints: Iterable[Endpoint], wire: Wire) -> web.Application:
+    """An aiohttp application that serves the endpoints, health and metrics."""
+    app = web.Application(middlewares=[observed, problems], client_max_size=MAX_BODY_BYTES)
+    add_endpoints(app, settings, endpoints)
+    app.router.add_get("/metrics", metrics)
+
+    async def resources(app: web.Application) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            database = await stack.enter_async_context(open_database(settings))
+            redis = await stack.enter_async_context(open_redis(settings))
+            peers = await stack.enter_async_context(open_peers(settings))
+            outbox = Outbox(settings, database)
+            opened = Resources(settings, database, redis, peers, outbox, stack)
+            bus = Bus(settings, outbox, wire(app, opened))
+            app[_CHECKS] = HealthChecks(settings, database, redis, bus)
+            link = asyncio.create_task(bus.run())
+            stack.push_async_callback(_cancelled, link)
+            gc.collect()
+            gc.freeze()  # what lives as long as the process need not be looked at again
+            yield
+
+    app.cleanup_ctx.append(resources)
+    app.router.add_get("/health/live", lambda request: request.app[_CHECKS].live(request))
+    for path in ("/health", "/health/ready"):
+        app.router.add_get(path, lambda request: request.app[_CHECKS].details(request))
+    return app
+
+
+_CHECKS = web.AppKey("checks", HealthChecks)
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+def run(create_app: Callable[[Settings], web.Application]) -> None:
+    """Serve until SIGTERM; then finish what is under way and exit. The process's entry point."""
+    try:
+        settings = load_settings()
+    except ValidationError as error:
+        wrong = "; ".join(f"{e.field}: {e.message}" for e in field_errors(error))
+        sys.exit(f"wrong settings (SERVICE_* and files in SERVICE_SECRETS_DIR): {wrong}")
+    configure_logging(settings.name, settings.instance, settings.log_level)
+    web.run_app(
+        create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        access_log=None,
+        print=None,
+        shutdown_timeout=_SHUTDOWN_SECONDS,
+        loop=uvloop.new_event_loop(),
+    )

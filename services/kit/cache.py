@@ -1,0 +1,124 @@
+"""Redis as a cache: cache-aside with one loader per key. Redis being away costs speed, no error."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import TypeVar, cast
+
+from pydantic import BaseModel
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from services.kit.observe import CACHE
+from services.kit.settings import Settings
+
+M = TypeVar("M", bound=BaseModel)
+
+CACHE_SECONDS = 0.25
+"""How long a look-up may take before the database is asked instead."""
+
+FAILURES = (RedisError, OSError, TimeoutError)
+"""What redis-py raises when Redis is away or refuses."""
+
+log = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def open_redis(settings: Settings) -> AsyncIterator[Redis]:
+    """A client of the service's own Redis user, closed in the end."""
+    # No socket_timeout: redis-py pays for it on each call; callers bound theirs from outside.
+    redis = Redis(
+        host=settings.redis_host,
+        port=settings.redis_port,
+        username=settings.redis_user,
+        password=settings.redis_password.get_secret_value(),
+        protocol=3,
+        socket_connect_timeout=1.0,
+        retry=Retry(NoBackoff(), 1),
+        max_connections=100,
+        client_name=f"{settings.name}-{settings.instance}",
+    )
+    async with redis:
+        yield redis
+
+
+class Cache:
+    """Entries of one kind, JSON of a contract model, under `<service>:<kind>:<id>`."""
+
+    def __init__(self, redis: Redis, service: str, kind: str, ttl_seconds: int) -> None:
+        self._redis = redis
+        self._prefix = f"{service}:{kind}:"
+        self._ttl = ttl_seconds
+        self._loading: dict[str, asyncio.Task[object]] = {}
+        self._hits, self._misses, self._errors = (
+            CACHE.labels(kind, outcome) for outcome in ("hit", "miss", "error")
+        )
+
+    async def get_many(self, ids: Sequence[object]) -> list[bytes | None]:
+        """The entries in the order asked for; None where there is none."""
+        if not ids:
+            return []
+        try:
+            async with asyncio.timeout(CACHE_SECONDS):
+                found = await self._redis.mget([f"{self._prefix}{i}" for i in ids])
+        except FAILURES as error:
+            self._failed(error)
+            return [None] * len(ids)
+        entries = cast("list[bytes | None]", found)  # this client does not decode
+        missing = entries.count(None)
+        self._misses.inc(missing)
+        self._hits.inc(len(entries) - missing)
+        return entries
+
+    async def set_many(self, entries: Mapping[object, bytes]) -> None:
+        """Keep entries for the cache's time to live."""
+        if not entries:
+            return
+        try:
+            async with asyncio.timeout(CACHE_SECONDS):
+                pipe = self._redis.pipeline(transaction=False)
+                for key, value in entries.items():
+                    pipe.set(f"{self._prefix}{key}", value, ex=self._ttl)
+                await pipe.execute()
+        except FAILURES as error:
+            self._failed(error)
+
+    async def drop(self, *ids: object) -> None:
+        """Forget entries; if Redis is away they end with their time to live."""
+        try:
+            async with asyncio.timeout(CACHE_SECONDS):
+                await self._redis.delete(*(f"{self._prefix}{i}" for i in ids))
+        except FAILURES as error:
+            self._failed(error)
+
+    async def get_or_load(self, key: object, model: type[M], load: Callable[[], Awaitable[M]]) -> M:
+        """The entry, or what `load` gives, which is then kept. Concurrent callers share one load.
+
+        Raises:
+            Whatever `load` raises.
+        """
+        (found,) = await self.get_many([key])
+        if found is not None:
+            return model.model_validate_json(found)
+        name = str(key)
+        task = self._loading.get(name)
+        if task is None:
+            task = self._loading[name] = asyncio.ensure_future(self._load(name, load))
+            task.add_done_callback(lambda _: self._loading.pop(name, None))
+        loaded = await asyncio.shield(task)
+        assert isinstance(loaded, model)  # noqa: S101 - a key always loads one model
+        return loaded
+
+    async def _load(self, key: str, load: Callable[[], Awaitable[BaseModel]]) -> object:
+        loaded = await load()
+        await self.set_many({key: loaded.model_dump_json().encode()})
+        return loaded
+
+    def _failed(self, error: Exception) -> None:
+        self._errors.inc()
+        log.warning("cache %s is not reachable: %r", self._prefix, error)

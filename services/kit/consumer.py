@@ -1,0 +1,137 @@
+"""Consuming domain events: in batches, acknowledged after the effect, retried, then parked.
+
+Each subscription owns a durable queue. What fails alone goes through delay queues of that
+subscription (1, 5, 30, 120 s) back into its queue, and in the end into `<queue>.parked`. A message
+is acknowledged only when its effect is committed or it lies safely in one of those queues, so a
+handler sees an event at least once and must be idempotent by the event's id or its content.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import aio_pika
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
+from pydantic import TypeAdapter, ValidationError
+
+from pulse_sdk.contract.domain import DomainEvent, EventType
+from services.kit.observe import EVENT_LAG, EVENTS, correlation_id
+from services.kit.outbox import declare_exchange
+
+log = logging.getLogger(__name__)
+
+BATCH = 100
+RETRY_SECONDS = (1, 5, 30, 120)
+_ATTEMPT = "x-attempt"
+_adapter: TypeAdapter[DomainEvent] = TypeAdapter(DomainEvent)
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """Which events a queue gets and what is done with them.
+
+    `handle` is given up to 100 events in order of arrival; when it raises for a batch, each event
+    is handled again alone.
+    """
+
+    queue: str
+    types: tuple[EventType, ...]
+    handle: Callable[[list[DomainEvent]], Awaitable[None]]
+
+
+async def consume(channel: AbstractChannel, subscription: Subscription) -> None:
+    """Consume forever. Ends only by an error or by cancellation."""
+    await channel.set_qos(prefetch_count=2 * BATCH)
+    queue = await _declare(channel, subscription)
+    arrived: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
+    await queue.consume(arrived.put)
+    while True:
+        batch = [await arrived.get()]
+        while len(batch) < BATCH and not arrived.empty():
+            batch.append(arrived.get_nowait())
+        await _handle(channel, subscription, batch)
+        # This channel has one consumer: its deliveries are in order and all up to here are done.
+        await batch[-1].ack(multiple=True)
+
+
+async def _declare(channel: AbstractChannel, subscription: Subscription) -> AbstractQueue:
+    exchange = await declare_exchange(channel)
+    queue = await channel.declare_queue(subscription.queue, durable=True)
+    for event_type in subscription.types:
+        await queue.bind(exchange, routing_key=event_type)
+    for seconds in RETRY_SECONDS:
+        await channel.declare_queue(
+            f"{subscription.queue}.retry.{seconds}s",
+            durable=True,
+            arguments={
+                "x-message-ttl": seconds * 1000,
+                "x-dead-letter-exchange": "",
+                "x-dead-letter-routing-key": subscription.queue,
+            },
+        )
+    await channel.declare_queue(f"{subscription.queue}.parked", durable=True)
+    return queue
+
+
+async def _handle(
+    channel: AbstractChannel, subscription: Subscription, batch: list[AbstractIncomingMessage]
+) -> None:
+    events: list[tuple[AbstractIncomingMessage, DomainEvent]] = []
+    for message in batch:
+        try:
+            events.append((message, _adapter.validate_json(message.body)))
+        except ValidationError:
+            log.exception("an event on %s cannot be read", subscription.queue)
+            await _forward(channel, message, f"{subscription.queue}.parked")
+    try:
+        await _apply(subscription, [event for _, event in events])
+        return
+    except Exception:
+        if len(events) > 1:
+            log.warning("a batch on %s failed; handling each alone", subscription.queue)
+    for message, event in events:
+        try:
+            await _apply(subscription, [event])
+        except Exception:
+            attempt = int(str(message.headers.get(_ATTEMPT, 0)))
+            log.exception("%s %s failed, attempt %d", event.type, event.id, attempt + 1)
+            EVENTS.labels(event.type, "failed").inc()
+            await _forward(channel, message, _next_queue(subscription.queue, attempt), attempt + 1)
+
+
+async def _apply(subscription: Subscription, events: list[DomainEvent]) -> None:
+    if not events:
+        return
+    token = correlation_id.set(events[0].correlationid if len(events) == 1 else None)
+    try:
+        await subscription.handle(events)
+    finally:
+        correlation_id.reset(token)
+    now = datetime.now(UTC)
+    for event in events:
+        EVENT_LAG.labels(event.type).observe((now - event.time).total_seconds())
+        EVENTS.labels(event.type, "handled").inc()
+
+
+def _next_queue(queue: str, attempt: int) -> str:
+    if attempt < len(RETRY_SECONDS):
+        return f"{queue}.retry.{RETRY_SECONDS[attempt]}s"
+    return f"{queue}.parked"
+
+
+async def _forward(
+    channel: AbstractChannel, message: AbstractIncomingMessage, queue: str, attempt: int = 0
+) -> None:
+    copy = aio_pika.Message(
+        message.body,
+        headers={**message.headers, _ATTEMPT: attempt},
+        message_id=message.message_id,
+        type=message.type,
+        content_type=message.content_type,
+        delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+    )
+    await channel.default_exchange.publish(copy, routing_key=queue)

@@ -1,0 +1,119 @@
+"""What a service shows of itself: metrics, JSON logs and correlation ids."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from contextvars import ContextVar
+from datetime import UTC, datetime
+
+import orjson
+from aiohttp import web
+from aiohttp.typedefs import Handler
+from prometheus_client import Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from services.kit.ids import new_id
+
+CORRELATION_HEADER = "X-Correlation-ID"
+
+# Dense around the service target of 50 ms, so that a p95 near it is told exactly enough.
+_REQUEST_BUCKETS = (
+    *(0.001, 0.0025, 0.005, 0.01, 0.015, 0.02, 0.025, 0.03, 0.04, 0.05),
+    *(0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.5, 5.0),
+)
+
+REQUESTS = Histogram(
+    "http_request_duration_seconds",
+    "Time to answer a request",
+    ["method", "route", "status"],
+    buckets=_REQUEST_BUCKETS,
+)
+QUERIES = Histogram(
+    "db_query_duration_seconds",
+    "Time of a query, without the wait for a connection",
+    ["query"],
+    buckets=_REQUEST_BUCKETS,
+)
+POOL = Gauge("db_pool_connections", "Connections of the pool", ["state"])
+CACHE = Counter("cache_requests", "Look-ups in the cache", ["cache", "outcome"])
+EVENT_LAG = Histogram(
+    "event_lag_seconds",
+    "Time from an event's happening to its being handled here",
+    ["type"],
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.5, 5.0, 30.0, 120.0, 600.0),
+)
+EVENTS = Counter("events_handled", "Domain events handled", ["type", "outcome"])
+
+correlation_id: ContextVar[str | None] = ContextVar("correlation_id", default=None)
+"""Correlation id of the request or event being served."""
+
+log = logging.getLogger(__name__)
+_children: dict[tuple[str, str, int], Histogram] = {}
+
+
+def route_template(request: web.Request) -> str:
+    """The path as it was declared (`/api/v1/posts/{post_id}`), so that labels stay few."""
+    resource = request.match_info.route.resource
+    return resource.canonical if resource is not None else "unmatched"
+
+
+@web.middleware
+async def observed(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Time every request and carry its correlation id; the outermost middleware."""
+    started = time.perf_counter()
+    given = request.headers.get(CORRELATION_HEADER)
+    current = given if given and len(given) <= 128 and given.isprintable() else str(new_id())
+    token = correlation_id.set(current)
+    status = 499  # the caller went away before there was an answer
+    try:
+        response = await handler(request)
+        status = response.status
+        if not response.prepared:
+            response.headers[CORRELATION_HEADER] = current
+        return response
+    finally:
+        elapsed = time.perf_counter() - started
+        key = (request.method, route_template(request), status)
+        child = _children.get(key)
+        if child is None:
+            child = _children[key] = REQUESTS.labels(*map(str, key))
+        if status != 101:
+            child.observe(elapsed)
+        if status >= 500:
+            log.warning("%s %s answered %d in %.3f s", request.method, key[1], status, elapsed)
+        correlation_id.reset(token)
+
+
+async def metrics(_: web.Request) -> web.Response:
+    """`GET /metrics` for Prometheus."""
+    return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+class _JsonFormatter(logging.Formatter):
+    def __init__(self, service: str, instance: int) -> None:
+        super().__init__()
+        self._origin = {"service": service, "instance": instance}
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, object] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **self._origin,
+        }
+        if (current := correlation_id.get()) is not None:
+            line["correlation_id"] = current
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return orjson.dumps(line, default=str).decode()
+
+
+def configure_logging(service: str, instance: int, level: str) -> None:
+    """Log JSON lines to stderr."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_JsonFormatter(service, instance))
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    logging.captureWarnings(True)

@@ -1,0 +1,65 @@
+"""A service's settings: the environment (`SERVICE_*`) and one file per secret."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Everything one instance needs to know.
+
+    Plain values come from `SERVICE_<FIELD>`; secrets from files in `SERVICE_SECRETS_DIR` named
+    like their field, as Docker and Kubernetes mount them.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="SERVICE_", frozen=True, extra="ignore")
+
+    name: str
+    instance: int = 0
+    host: str = "127.0.0.1"
+    port: int
+    log_level: str = "info"
+
+    database_host: str
+    database_port: int = 5432
+    database_name: str
+    database_user: str
+    pool_size: int = Field(default=10, ge=1, le=20)
+
+    redis_host: str
+    redis_port: int = 6379
+    redis_user: str
+
+    rabbitmq_host: str
+    rabbitmq_port: int = 5672
+    rabbitmq_user: str
+    rabbitmq_vhost: str
+
+    token_issuer: str
+    token_audience: str
+    access_ttl_seconds: int = 900
+    refresh_ttl_seconds: int = 2_592_000
+
+    peers_file: Path
+    """JSON object of service name → list of base URLs; read again whenever it changes."""
+
+    database_password: SecretStr = Field(validation_alias="database_password")
+    redis_password: SecretStr = Field(validation_alias="redis_password")
+    rabbitmq_password: SecretStr = Field(validation_alias="rabbitmq_password")
+    token_key: SecretStr = Field(validation_alias="token_key")
+    """Signs users' access tokens (HS256)."""
+    service_key: SecretStr = Field(validation_alias="service_key")
+    """Signs the tokens that services show each other (HS256)."""
+
+
+def load_settings() -> Settings:
+    """Read the settings of this process.
+
+    Raises:
+        pydantic.ValidationError: a value is missing or wrong.
+    """
+    return Settings(_secrets_dir=os.environ.get("SERVICE_SECRETS_DIR"))
