@@ -19,7 +19,7 @@ from services.kit.cache import open_redis
 from services.kit.consumer import Subscription
 from services.kit.db import Database, open_database
 from services.kit.errors import field_errors, problems
-from services.kit.health import HealthChecks
+from services.kit.health import CHECKS, HealthChecks, details, live
 from services.kit.http import MAX_BODY_BYTES, Endpoint, add_endpoints
 from services.kit.observe import configure_logging, metrics, observed
 from services.kit.outbox import Outbox
@@ -51,6 +51,9 @@ def build_app(settings: Settings, endpoints: Iterable[Endpoint], wire: Wire) -> 
     app = web.Application(middlewares=[observed, problems], client_max_size=MAX_BODY_BYTES)
     add_endpoints(app, settings, endpoints)
     app.router.add_get("/metrics", metrics)
+    app.router.add_get("/health/live", live)
+    app.router.add_get("/health/ready", details)
+    app.router.add_get("/health", details)
 
     async def resources(app: web.Application) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
@@ -60,7 +63,7 @@ def build_app(settings: Settings, endpoints: Iterable[Endpoint], wire: Wire) -> 
             outbox = Outbox(settings, database)
             opened = Resources(settings, database, redis, peers, outbox, stack)
             bus = Bus(settings, outbox, wire(app, opened))
-            app[_CHECKS] = HealthChecks(settings, database, redis, bus)
+            app[CHECKS] = HealthChecks(settings, database, redis, bus)
             link = asyncio.create_task(bus.run())
             stack.push_async_callback(_cancelled, link)
             gc.collect()
@@ -68,13 +71,7 @@ def build_app(settings: Settings, endpoints: Iterable[Endpoint], wire: Wire) -> 
             yield
 
     app.cleanup_ctx.append(resources)
-    app.router.add_get("/health/live", lambda request: request.app[_CHECKS].live(request))
-    for path in ("/health", "/health/ready"):
-        app.router.add_get(path, lambda request: request.app[_CHECKS].details(request))
     return app
-
-
-_CHECKS = web.AppKey("checks", HealthChecks)
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:

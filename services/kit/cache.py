@@ -41,7 +41,6 @@ async def open_redis(settings: Settings) -> AsyncIterator[Redis]:
         socket_connect_timeout=1.0,
         retry=Retry(NoBackoff(), 1),
         max_connections=100,
-        client_name=f"{settings.name}-{settings.instance}",
     )
     async with redis:
         yield redis

@@ -71,7 +71,8 @@ class ServiceError(Exception):
     @classmethod
     def unavailable(cls, dependency: str) -> Self:
         """503: something this service needs is away; the caller may try again."""
-        detail = f"The {dependency} cannot be reached; try again shortly."
+        name = dependency.replace("_", " ")
+        detail = f"The {name} cannot be reached; try again shortly."
         code = f"{dependency}_unavailable"
         return cls(HTTPStatus.SERVICE_UNAVAILABLE, code, detail, headers={"Retry-After": "1"})
 

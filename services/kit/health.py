@@ -28,17 +28,13 @@ class HealthChecks:
         self._bus = bus
         self._started = time.monotonic()
 
-    async def live(self, _: web.Request) -> web.Response:
-        """200 as soon as the process serves; says nothing of its dependencies."""
-        return web.json_response({"status": "up"})
-
-    async def details(self, _: web.Request) -> web.Response:
-        """The `Health` document, 503 when anything is down."""
+    async def ask(self) -> Health:
+        """How everything is now."""
         database, redis = await asyncio.gather(
             _status(self._database.ping()), _status(self._redis.ping())
         )
         rabbitmq: Status = "up" if self._bus.connected else "down"
-        health = Health(
+        return Health(
             status="up" if {database, redis, rabbitmq} == {"up"} else "down",
             service=self._settings.name,
             instance=self._settings.instance,
@@ -48,11 +44,24 @@ class HealthChecks:
             redis=redis,
             rabbitmq=rabbitmq,
         )
-        return web.Response(
-            status=200 if health.status == "up" else 503,
-            body=health.model_dump_json().encode(),
-            content_type="application/json",
-        )
+
+
+CHECKS = web.AppKey("checks", HealthChecks)
+
+
+async def live(_: web.Request) -> web.Response:
+    """200 as soon as the process serves; says nothing of its dependencies."""
+    return web.json_response({"status": "up"})
+
+
+async def details(request: web.Request) -> web.Response:
+    """The `Health` document, 503 when anything is down."""
+    health = await request.app[CHECKS].ask()
+    return web.Response(
+        status=200 if health.status == "up" else 503,
+        body=health.model_dump_json().encode(),
+        content_type="application/json",
+    )
 
 
 async def _status(check: Awaitable[object]) -> Status:
