@@ -1,1 +1,75 @@
-"""The typed Python client of Pulse."""
+"""The typed Python client of Pulse.
+
+    from pulse_sdk import Pulse
+
+    with Pulse("http://127.0.0.1:8000") as client:
+        client.auth.login("ada", password)
+        for post in client.feed.list():
+            print(post.text)
+
+`AsyncPulse` has the same methods for `async` code. `errors` draws the tree of what they raise;
+the models they return are in `pulse_sdk.contract`.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pulse_sdk._flow import Retries
+    from pulse_sdk.backoff import Backoff
+    from pulse_sdk.client import AsyncPulse, Pulse
+    from pulse_sdk.errors import (
+        AnswerError,
+        Conflict,
+        ConnectionFailed,
+        Forbidden,
+        InvalidInput,
+        InvalidRequest,
+        NotAuthenticated,
+        NotFound,
+        PulseError,
+        RateLimited,
+        ServerError,
+        UnreadableAnswer,
+    )
+
+__all__ = [
+    "AnswerError",
+    "AsyncPulse",
+    "Backoff",
+    "Conflict",
+    "ConnectionFailed",
+    "Forbidden",
+    "InvalidInput",
+    "InvalidRequest",
+    "NotAuthenticated",
+    "NotFound",
+    "Pulse",
+    "PulseError",
+    "RateLimited",
+    "Retries",
+    "ServerError",
+    "UnreadableAnswer",
+]
+
+_ELSEWHERE = {
+    "AsyncPulse": "client",
+    "Backoff": "backoff",
+    "Pulse": "client",
+    "Retries": "_flow",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used, so that importing the contract stays cheap."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = import_module(f"pulse_sdk.{_ELSEWHERE.get(name, 'errors')}")
+    value = globals()[name] = getattr(module, name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

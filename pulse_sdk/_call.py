@@ -1,0 +1,85 @@
+"""What one request is, before anything of a connection, a token or a retry is known."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+from urllib.parse import quote
+from uuid import UUID, uuid4
+
+from pydantic import BaseModel
+
+from pulse_sdk.contract.common import RequestModel
+from pulse_sdk.errors import InvalidInput
+
+T = TypeVar("T")
+
+Id = UUID | str
+"""An id, as the contract's models carry it or as text."""
+
+_IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "PUT", "DELETE"})
+_HEADER_TEXT = re.compile(r"[\x21-\x7e]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[T]):
+    """One request and the type of its answer."""
+
+    method: str
+    segments: tuple[Id, ...]
+    """The path below `/api/v1`, each segment still unquoted."""
+    answer: type[T]
+    """What a success is read as: a model, or NoneType when its content does not matter."""
+    query: Mapping[str, str | int] = field(default_factory=dict)
+    body: BaseModel | None = field(default=None, repr=False)
+    idempotency_key: str | None = None
+    """Sent with every attempt, so that the server carries the request out once."""
+    authenticated: bool = True
+    """Whether the client's token goes with it."""
+    then: Callable[[T], None] | None = field(default=None, repr=False)
+    """Told the answer before the caller is; how a log-in leaves its tokens with the client."""
+
+    def __post_init__(self) -> None:
+        for segment in self.segments:
+            # Neither can be quoted: servers read "%2E%2E" as "..".
+            if str(segment) in {"", ".", ".."}:
+                raise InvalidInput.of("id", f"{str(segment)!r} cannot be part of a path")
+
+    @property
+    def path(self) -> str:
+        """The quoted path; no segment can leave its place, whatever it holds."""
+        return "/api/v1/" + "/".join(quote(str(segment), safe="") for segment in self.segments)
+
+    @property
+    def retryable(self) -> bool:
+        """Whether sending it twice has the effect of sending it once."""
+        return self.method in _IDEMPOTENT_METHODS or self.idempotency_key is not None
+
+
+def key_or_new(idempotency_key: str | None) -> str:
+    """The caller's idempotency key, or a fresh one.
+
+    Raises:
+        InvalidInput: A header cannot carry the key.
+    """
+    if idempotency_key is None:
+        return str(uuid4())
+    return header_text("idempotency_key", idempotency_key)
+
+
+def header_text(name: str, text: str) -> str:
+    """`text` when a header can carry it. The error names the argument and hides its value.
+
+    Raises:
+        InvalidInput: It is empty, or has white space or characters outside ASCII.
+    """
+    if not _HEADER_TEXT.fullmatch(text):
+        raise InvalidInput.of(name, "must be visible ASCII characters without white space")
+    return text
+
+
+def query_of(model: RequestModel) -> dict[str, str | int]:
+    """A query model as parameters, without those left out."""
+    return model.model_dump(mode="json", exclude_none=True)

@@ -1,0 +1,224 @@
+"""Everything the client raises.
+
+    PulseError
+    ├── InvalidInput             an argument or option is wrong; nothing was sent (also ValueError)
+    ├── ConnectionFailed         no answer: refused, unreachable, timed out, broke off
+    └── AnswerError              the server answered, but not with what was asked for
+        ├── InvalidRequest       400, 413, 422: `fields` says what is wrong (also InvalidInput)
+        ├── NotAuthenticated     401
+        ├── Forbidden            403
+        ├── NotFound             404
+        ├── Conflict             409
+        ├── RateLimited          429: `retry_after` says when to come back
+        ├── ServerError          500 and above
+        └── UnreadableAnswer     a success whose content breaks the contract
+
+No error carries a token, a password or a request's headers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+
+from pydantic import ValidationError
+
+from pulse_sdk.contract.common import FieldError, Problem
+
+
+class PulseError(Exception):
+    """The base of every error of this client."""
+
+
+class InvalidInput(PulseError, ValueError):
+    """An argument or option is wrong."""
+
+    def __init__(self, fields: Sequence[FieldError]) -> None:
+        super().__init__(fields)
+        self.fields = tuple(fields)
+        """Each wrong field and what is wrong with it."""
+
+    def __str__(self) -> str:
+        return "; ".join(_described(field) for field in self.fields)
+
+    @classmethod
+    def of(cls, field: str, message: str) -> InvalidInput:
+        """One wrong field."""
+        return InvalidInput([FieldError(field=field, message=message)])
+
+    @classmethod
+    def from_validation(cls, error: ValidationError) -> InvalidInput:
+        """What pydantic found, without the values it found it in."""
+        return InvalidInput(field_errors(error))
+
+
+class ConnectionFailed(PulseError):
+    """The server could not be reached or its answer never came."""
+
+    def __init__(self, reason: str, attempts: int = 1) -> None:
+        super().__init__(reason, attempts)
+        self.reason = reason
+        self.attempts = attempts
+        """How often the request was sent."""
+
+    def __str__(self) -> str:
+        return f"{self.reason} ({_times(self.attempts)})"
+
+
+class AnswerError(PulseError):
+    """The server answered with an error."""
+
+    def __init__(
+        self, problem: Problem, attempts: int = 1, retry_after: float | None = None
+    ) -> None:
+        super().__init__(problem, attempts, retry_after)
+        self.problem = problem
+        """The server's problem document, or one made from the status line when it sent none."""
+        self.attempts = attempts
+        """How often the request was sent."""
+        self.retry_after = retry_after
+        """Seconds the server asked to wait before the next request; None when it did not say."""
+
+    @property
+    def status(self) -> int:
+        """The HTTP status."""
+        return self.problem.status
+
+    @property
+    def code(self) -> str:
+        """The stable, machine-readable reason; `http_<status>` when the server gave none."""
+        return self.problem.code
+
+    @property
+    def correlation_id(self) -> str | None:
+        """What finds this request in the server's logs."""
+        return self.problem.correlation_id
+
+    def __str__(self) -> str:
+        parts = [f"{self.status} {self.code}: {self.problem.detail or self.problem.title}"]
+        parts += [_described(field) for field in self.problem.errors or ()]
+        facts = [_times(self.attempts)]
+        if self.retry_after is not None:
+            facts.append(f"retry after {self.retry_after:g} s")
+        if self.correlation_id:
+            facts.append(f"correlation id {self.correlation_id}")
+        return f"{'; '.join(parts)} ({', '.join(facts)})"
+
+
+class InvalidRequest(AnswerError, InvalidInput):
+    """The server refused the request's content."""
+
+    def __init__(
+        self, problem: Problem, attempts: int = 1, retry_after: float | None = None
+    ) -> None:
+        AnswerError.__init__(self, problem, attempts, retry_after)
+        self.fields = tuple(problem.errors or ())
+
+
+class NotAuthenticated(AnswerError):
+    """No token, or one that is expired, revoked or foreign; or wrong credentials."""
+
+
+class Forbidden(AnswerError):
+    """The caller may not do this."""
+
+
+class NotFound(AnswerError):
+    """It does not exist, or the caller may not know that it does."""
+
+
+class Conflict(AnswerError):
+    """It contradicts what exists, such as a username that is taken."""
+
+
+class RateLimited(AnswerError):
+    """Too many requests; `retry_after` says when to come back."""
+
+
+class ServerError(AnswerError):
+    """The server, or what it depends on, failed."""
+
+
+class UnreadableAnswer(AnswerError):
+    """A success whose content is not what the contract promises."""
+
+
+_BY_STATUS: dict[int, type[AnswerError]] = {
+    400: InvalidRequest,
+    401: NotAuthenticated,
+    403: Forbidden,
+    404: NotFound,
+    409: Conflict,
+    413: InvalidRequest,
+    422: InvalidRequest,
+    429: RateLimited,
+}
+
+
+def answer_error(
+    status: int, headers: Mapping[str, str], content: bytes, attempts: int
+) -> AnswerError:
+    """The error that an answer means. `headers` finds names whatever their case."""
+    try:
+        problem = Problem.model_validate_json(content)
+    except ValidationError:
+        problem = Problem(title=_phrase(status), status=status, code=f"http_{status}")
+    correlation_id = problem.correlation_id or headers.get("X-Correlation-ID")
+    problem = problem.model_copy(update={"status": status, "correlation_id": correlation_id})
+    kind = _BY_STATUS.get(status, ServerError if status >= 500 else AnswerError)
+    return kind(problem, attempts, _seconds(headers.get("Retry-After")))
+
+
+def unreadable(
+    status: int, headers: Mapping[str, str], error: ValidationError, attempts: int
+) -> UnreadableAnswer:
+    """The error of a success that pydantic could not read, without the content itself."""
+    problem = Problem(
+        title="Unreadable answer",
+        status=status,
+        code="unreadable_answer",
+        detail="the server's answer is not what the contract promises",
+        correlation_id=headers.get("X-Correlation-ID"),
+        errors=field_errors(error),
+    )
+    return UnreadableAnswer(problem, attempts)
+
+
+def field_errors(error: ValidationError) -> list[FieldError]:
+    """Where pydantic found something wrong and what, never the values (they may be secrets)."""
+    return [
+        FieldError(field=".".join(map(str, found["loc"])), message=found["msg"])
+        for found in error.errors(include_url=False, include_input=False, include_context=False)
+    ]
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    """The value of a Retry-After header, which is seconds or a date."""
+    if retry_after is None:
+        return None
+    if retry_after.isascii() and retry_after.isdigit():
+        return float(retry_after)
+    try:
+        moment = parsedate_to_datetime(retry_after)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Unknown status"
+
+
+def _described(field: FieldError) -> str:
+    return f"{field.field}: {field.message}" if field.field else field.message
+
+
+def _times(attempts: int) -> str:
+    return "1 attempt" if attempts == 1 else f"{attempts} attempts"

@@ -1,0 +1,267 @@
+"""Messages as they are sent, over a WebSocket.
+
+    async with client.realtime.messages() as frames:    # connected from here on
+        async for frame in frames:
+            print(frame.data.text)
+
+and with `Pulse` the same without `async`. A connection that breaks is opened again, with backoff,
+until the iterator is closed. What was sent meanwhile is not delivered again: messages that must
+not be missed are read with `client.conversations.messages()`.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Generator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, overload
+
+from pydantic import ValidationError
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+
+from pulse_sdk._flow import Flow, OpenSocket, RefreshTokens, Sleep, Step, bearer, log
+from pulse_sdk.contract.common import ResponseModel
+from pulse_sdk.contract.messaging import MessageFrame
+from pulse_sdk.errors import (
+    ConnectionFailed,
+    NotAuthenticated,
+    PulseError,
+    answer_error,
+    unreadable,
+)
+from pulse_sdk.resources._base import ClientT_co, Resource
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+    from websockets.asyncio.client import ClientConnection as AsyncSocket
+    from websockets.sync.client import ClientConnection as Socket
+
+    from pulse_sdk.client import AsyncPulse, Pulse
+
+_wire_log = logging.getLogger("pulse_sdk.websocket")
+_wire_log.addFilter(lambda record: "Authorization" not in (record.args or ()))
+
+
+class Realtime(Resource[ClientT_co]):
+    """Messages as they are sent."""
+
+    @overload
+    def messages(self: Realtime[Pulse]) -> Messages: ...
+    @overload
+    def messages(self: Realtime[AsyncPulse]) -> AsyncMessages: ...
+    def messages(self) -> Any:
+        """Every message sent to one of the caller's conversations, from now on."""
+        client: Any = self._client
+        return client.listen()
+
+
+class Messages:
+    """An iterator of frames, to be used in a `with` block or closed with `close()`.
+
+    Iterating raises:
+        ConnectionFailed: The first connection could not be made; later ones are tried for ever.
+        AnswerError: The server refused the connection, such as for an expired session.
+    """
+
+    def __init__(self, client: Pulse) -> None:
+        self._client = client
+        self._line = _Line(client.flow)
+        self._socket: Socket | None = None
+
+    def __enter__(self) -> Self:
+        self._connect()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> MessageFrame:
+        while not self._line.closed:
+            if self._socket is None:
+                self._connect()
+                continue
+            try:
+                data = self._socket.recv()
+            except ConnectionClosed as end:
+                self._socket = None
+                self._line.lost(end)
+                continue
+            if (frame := _frame(data)) is not None:
+                return frame
+        raise StopIteration
+
+    def close(self) -> None:
+        """Say goodbye to the server and end the iteration, also one in another thread."""
+        self._line.closed = True
+        if self._socket is not None:
+            self._socket.close()
+
+    def _connect(self) -> None:
+        self._socket = self._client.drive(self._line.connect())
+        if self._line.closed:
+            self.close()
+
+
+class AsyncMessages:
+    """An iterator of frames, to be used in an `async with` block or closed with `aclose()`.
+
+    Iterating raises:
+        ConnectionFailed: The first connection could not be made; later ones are tried for ever.
+        AnswerError: The server refused the connection, such as for an expired session.
+    """
+
+    def __init__(self, client: AsyncPulse) -> None:
+        self._client = client
+        self._line = _Line(client.flow)
+        self._socket: AsyncSocket | None = None
+
+    async def __aenter__(self) -> Self:
+        await self._connect()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> MessageFrame:
+        while not self._line.closed:
+            if self._socket is None:
+                await self._connect()
+                continue
+            try:
+                data = await self._socket.recv()
+            except ConnectionClosed as end:
+                self._socket = None
+                self._line.lost(end)
+                continue
+            if (frame := _frame(data)) is not None:
+                return frame
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        """Say goodbye to the server and end the iteration, also one in another task."""
+        self._line.closed = True
+        if self._socket is not None:
+            await self._socket.close()
+
+    async def _connect(self) -> None:
+        self._socket = await self._client.drive(self._line.connect())
+        if self._line.closed:
+            await self.aclose()
+
+
+class _Line:
+    """When to connect again, written once for both iterators."""
+
+    def __init__(self, flow: Flow) -> None:
+        self.closed = False
+        self._flow = flow
+        self._retries = flow.retries
+        self._failures = 0
+        self._opened_at = 0.0
+
+    def connect(self) -> Generator[Step, Any, Any]:
+        """Open a socket, trying again where that helps; None when closed meanwhile."""
+        credentials = self._flow.credentials
+        wait = self._retries.backoff.delay(self._failures) if self._failures else 0.0
+        refreshed = False
+        attempts = 0
+        while True:
+            yield Sleep(wait)
+            if self.closed:
+                return None
+            token = credentials.access_token
+            attempts += 1
+            failure: PulseError
+            cause: Exception
+            try:
+                socket = yield OpenSocket(self._flow.websocket_url, bearer(token))
+            except InvalidStatus as refusal:
+                answer = refusal.response
+                failure = answer_error(
+                    answer.status_code, answer.headers, bytes(answer.body or b""), attempts
+                )
+                cause = refusal
+            except (OSError, WebSocketException) as error:
+                reason = f"no connection to {self._flow.websocket_url}: {error}"
+                failure, cause = ConnectionFailed(reason, attempts), error
+            else:
+                self._opened_at = time.monotonic()
+                # Only the first connection is given up: who has listened once wants to go on.
+                self._retries = replace(self._retries, limit=sys.maxsize)
+                return socket
+            if (
+                isinstance(failure, NotAuthenticated)
+                and not refreshed
+                and token is not None
+                and credentials.can_replace(token)
+            ):
+                try:
+                    refreshed = yield RefreshTokens(token)
+                except PulseError as error:
+                    failure = error
+                if refreshed:
+                    wait = 0.0
+                    continue
+            self._failures += 1
+            delay = self._retries.wait(failure, self._failures)
+            if delay is None:
+                raise failure from cause
+            log.info("%s; next attempt in %.2f s", failure, delay)
+            wait = delay
+
+    def lost(self, end: ConnectionClosed) -> None:
+        """Note that the connection broke; one that broke at once makes the next wait longer."""
+        if self.closed:
+            return
+        lasted = time.monotonic() - self._opened_at
+        self._failures = self._failures + 1 if lasted < self._retries.backoff.most else 1
+        log.info("connection to %s lost: %s", self._flow.websocket_url, end)
+
+
+def open_socket(step: OpenSocket) -> Socket:
+    """Carry the step out, blocking."""
+    from websockets.sync.client import connect
+
+    # `with` is the one form in which every supported release returns the connection itself.
+    return connect(step.url, additional_headers=step.headers, logger=_wire_log).__enter__()
+
+
+async def open_async_socket(step: OpenSocket) -> AsyncSocket:
+    """Carry the step out."""
+    from websockets.asyncio.client import connect
+
+    return await connect(step.url, additional_headers=step.headers, logger=_wire_log)
+
+
+class _AnyFrame(ResponseModel):
+    type: str
+
+
+def _frame(data: str | bytes) -> MessageFrame | None:
+    """The frame, or None when it is of a kind that only newer clients know."""
+    try:
+        if _AnyFrame.model_validate_json(data).type != "message":
+            return None
+        return MessageFrame.model_validate_json(data)
+    except ValidationError as error:
+        raise unreadable(101, {}, error, 1) from None

@@ -1,0 +1,1 @@
+"""The areas of the API: one module each, holding one builder per endpoint."""

@@ -1,0 +1,63 @@
+"""Accounts and sessions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import NoneType
+
+from pulse_sdk._call import Call
+from pulse_sdk._flow import refresh_call
+from pulse_sdk.contract.users import Login, Register, Registered, Session, Tokens
+from pulse_sdk.resources._base import ClientT_co, Resource, endpoint
+
+
+class Auth(Resource[ClientT_co]):
+    """Registering, logging in and out. The client acts with the tokens these calls bring."""
+
+    @endpoint
+    def register(
+        self, *, email: str, username: str, password: str, display_name: str
+    ) -> Call[Registered]:
+        """Make an account and act as it from now on."""
+        return Call(
+            "POST",
+            ("auth", "register"),
+            Registered,
+            body=Register(
+                email=email, username=username, password=password, display_name=display_name
+            ),
+            authenticated=False,
+            then=lambda registered: self._client.credentials.keep(registered.tokens),
+        )
+
+    @endpoint
+    def login(self, login: str, password: str) -> Call[Tokens]:
+        """Log in with an email or a username and act as that account from now on."""
+        return Call(
+            "POST",
+            ("auth", "login"),
+            Tokens,
+            body=Login(login=login, password=password),
+            authenticated=False,
+            then=self._client.credentials.keep,
+        )
+
+    @endpoint
+    def refresh(self, refresh_token: str) -> Call[Tokens]:
+        """Resume a session from a stored refresh token, which is then used up."""
+        return replace(refresh_call(refresh_token), then=self._client.credentials.keep)
+
+    @endpoint
+    def logout(self) -> Call[None]:
+        """End this session and forget its tokens."""
+        return Call(
+            "POST",
+            ("auth", "logout"),
+            NoneType,
+            then=lambda _: self._client.credentials.forget(),
+        )
+
+    @endpoint
+    def session(self) -> Call[Session]:
+        """The session that the token belongs to."""
+        return Call("GET", ("auth", "session"), Session)
