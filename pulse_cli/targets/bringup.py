@@ -1,0 +1,186 @@
+"""Starting components in the order of their needs, everything that can at once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from pulse_cli.errors import NotHealthy
+from pulse_cli.targets.plan import Component
+from pulse_cli.targets.probes import Answer
+from pulse_cli.targets.supervisor import ENDED, RUNNING, Info, Supervisor
+
+TICK_SECONDS = 0.1
+DEADLINE_SECONDS = 60.0
+"""How long one component may take, from its own start; RabbitMQ's slowest seen boot was 17."""
+
+
+class Phase(StrEnum):
+    """How far a component has come."""
+
+    WAITING = "waiting"
+    STARTING = "starting"
+    READY = "ready"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+@dataclass
+class Progress:
+    """One component on its way up."""
+
+    component: Component
+    phase: Phase = Phase.WAITING
+    begun: float = 0.0
+    ended: float = 0.0
+    note: str = ""
+    probe: Future[Answer] | None = field(default=None, repr=False)
+
+    @property
+    def name(self) -> str:
+        """The component's name."""
+        return self.component.name
+
+    @property
+    def seconds(self) -> float | None:
+        """Seconds from its start to now or to its end; `None` while it waits."""
+        if not self.begun:
+            return None
+        return (self.ended or time.monotonic()) - self.begun
+
+    def end(self, phase: Phase, note: str = "") -> None:
+        """Come to an end in `phase`."""
+        self.phase = phase
+        self.note = note
+        self.ended = time.monotonic()
+
+
+class StartFailed(NotHealthy):
+    """A component did not become ready."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"{name} did not become ready: {reason}")
+        self.name = name
+
+
+Show = Callable[[Sequence[Progress]], None]
+
+
+def bring_up(
+    supervisor: Supervisor,
+    components: Sequence[Component],
+    show: Show,
+    gates: Mapping[str, Future[None]],
+) -> set[str]:
+    """Start what does not run and wait until every component is ready.
+
+    Args:
+        supervisor: the supervisord that has the components configured.
+        components: what must be ready in the end.
+        show: called after every look at the components.
+        gates: work that must be done before the component of that name is started.
+
+    Returns:
+        The names of the components that were started here.
+
+    Raises:
+        StartFailed: naming the first component that failed.
+    """
+    progress = {c.name: Progress(c) for c in components}
+    started: set[str] = set()
+    with ThreadPoolExecutor(max_workers=8, thread_name_prefix="probe") as pool:
+        while any(p.phase is not Phase.READY for p in progress.values()):
+            infos = supervisor.infos()
+            for one in progress.values():
+                if one.phase is Phase.STARTING:
+                    _look(one, infos.get(one.name), progress, pool)
+                elif one.phase is Phase.WAITING and _may_start(one, progress, gates):
+                    one.begun = time.monotonic()
+                    one.phase = Phase.STARTING
+                    if not _stands(one.component, infos.get(one.name)):
+                        supervisor.run(one.name)
+                        started.add(one.name)
+            failed = next((p for p in progress.values() if p.phase is Phase.FAILED), None)
+            if failed is not None:
+                _skip(progress.values(), failed.name)
+            show(list(progress.values()))
+            if failed is not None:
+                raise StartFailed(failed.name, failed.note)
+            time.sleep(TICK_SECONDS)
+    return started
+
+
+def _may_start(
+    one: Progress, progress: Mapping[str, Progress], gates: Mapping[str, Future[None]]
+) -> bool:
+    gate = gates.get(one.name)
+    if gate is not None:
+        if not gate.done():
+            return False
+        gate.result()  # raises what stopped the work
+    needs = (progress[name] for name in one.component.after if name in progress)
+    return all(p.phase is Phase.READY for p in needs)
+
+
+def _stands(component: Component, info: Info | None) -> bool:
+    """Whether a component needs no start: it runs, or it is a job that is done."""
+    if info is None:
+        return False
+    return info.state in RUNNING or _is_done(component, info)
+
+
+def _is_done(component: Component, info: Info) -> bool:
+    return component.kind == "job" and info.state == "EXITED" and info.exit_status == 0
+
+
+def _look(
+    one: Progress, info: Info | None, progress: Mapping[str, Progress], pool: ThreadPoolExecutor
+) -> None:
+    component = one.component
+    if info is None:
+        one.end(Phase.FAILED, "Supervisor does not know it")
+    elif _is_done(component, info):
+        one.end(Phase.READY)
+    elif info.state in ENDED:
+        one.end(Phase.FAILED, _why_ended(info, one.note))
+    elif one.seconds is not None and one.seconds > DEADLINE_SECONDS:
+        one.end(Phase.FAILED, f"not ready after {DEADLINE_SECONDS:.0f} s; last answer: {one.note}")
+    elif component.probe is not None and _settled(component, progress):
+        _probe(one, component.probe, info, pool)
+
+
+def _settled(component: Component, progress: Mapping[str, Progress]) -> bool:
+    others = (progress[name] for name in component.settles if name in progress)
+    return all(p.phase is Phase.READY for p in others)
+
+
+def _probe(
+    one: Progress, probe: Callable[[], Answer], info: Info, pool: ThreadPoolExecutor
+) -> None:
+    if one.probe is not None and one.probe.done():
+        answer = one.probe.result()
+        one.note = answer.said
+        if answer.ready and info.state in RUNNING:
+            one.end(Phase.READY)
+            return
+        one.probe = None
+    if one.probe is None:
+        one.probe = pool.submit(probe)
+
+
+def _why_ended(info: Info, answer: str) -> str:
+    ended = f"it ended with {info.exit_status}" if info.state == "EXITED" else info.reason
+    return f"{ended}; last answer: {answer}" if answer else ended
+
+
+def _skip(progress: Iterable[Progress], failed: str) -> None:
+    """Mark as skipped what depended, however far away, on what failed."""
+    lost = {failed}
+    for one in progress:
+        needs = (*one.component.after, *one.component.settles)
+        if one.phase in {Phase.WAITING, Phase.STARTING} and lost.intersection(needs):
+            lost.add(one.name)
+            one.end(Phase.SKIPPED, f"needs {failed}")
