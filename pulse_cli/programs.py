@@ -1,0 +1,181 @@
+"""The processes of the local target: what each runs, with which environment, in which order.
+
+No secret appears in a command line or an environment: a program is given the folder or the
+private file that holds its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pulse_cli.components import Binaries
+from pulse_cli.stack.model import SERVICE_NAMES, ServiceName, Stack
+from pulse_cli.stack.secrets import MIGRATE
+from pulse_cli.targets.postgres import ordinary_user
+
+SUPERUSER = "pulse"
+"""PostgreSQL's superuser, made by `initdb`."""
+
+BROKER_USER = "pulse"
+BROKER_VHOST = "pulse"
+
+LOOPBACK = "127.0.0.1"
+"""Where the services and Envoy's admin interface listen, and nowhere else."""
+
+ENVOY_CONCURRENCY = 1
+"""Worker threads: one serves about 3,000 requests/s (286-330 CPU µs each with every policy)."""
+
+SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+@dataclass(frozen=True)
+class Program:
+    """One process under Supervisor."""
+
+    name: str
+    command: tuple[str, ...]
+    tier: int
+    """Programs of a higher tier depend on lower ones and are stopped before them."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    one_shot: bool = False
+    stop_signal: str = "TERM"
+
+
+def local_programs(stack: Stack, state: Path, binaries: Binaries) -> Iterator[Program]:
+    """Yield every program of the stack.
+
+    Raises:
+        MissingComponent: this is root, and PostgreSQL cannot be run as anybody else.
+    """
+    rendered = state / "rendered"
+    yield Program(
+        "epmd",
+        (str(binaries.epmd), "-port", str(stack.rabbitmq.epmd_port), "-address", LOOPBACK),
+        tier=0,
+    )
+    yield Program(
+        "rabbitmq",
+        (str(binaries.rabbitmq_home / "sbin" / "rabbitmq-server"),),
+        tier=1,
+        environment=_rabbitmq_environment(stack, state, binaries),
+    )
+    yield Program("postgres", _postgres(stack, state, binaries), tier=1, stop_signal="INT")
+    yield Program("redis", (str(binaries.redis_server), str(rendered / "redis.conf")), tier=1)
+    yield Program(
+        "migrate",
+        _python(binaries, "services.migrate"),
+        tier=2,
+        environment=_migrate_environment(stack, state),
+        one_shot=True,
+    )
+    for name in SERVICE_NAMES:
+        for index in range(stack.services[name].replicas):
+            yield Program(
+                f"{name}-{index}",
+                _python(binaries, f"services.{name}"),
+                tier=3,
+                environment=service_environment(stack, name, index, state),
+            )
+    envoy = (str(binaries.envoy), "-c", str(rendered / "envoy.json"), "--disable-hot-restart")
+    options = ("--concurrency", str(ENVOY_CONCURRENCY), "--log-level", "warning")
+    yield Program("envoy", (*envoy, *options), tier=4)
+
+
+def service_environment(stack: Stack, name: ServiceName, index: int, state: Path) -> dict[str, str]:
+    """Return the settings of instance `index` of a service, all derived from the stack."""
+    service = stack.services[name]
+    values: dict[str, object] = {
+        "NAME": name,
+        "INSTANCE": index,
+        "HOST": LOOPBACK,
+        "PORT": stack.instance_port(name, index),
+        "LOG_LEVEL": "info",
+        "SECRETS_DIR": state / "secrets" / name,
+        "PEERS_FILE": state / "rendered" / "peers.json",
+        "DATABASE_HOST": stack.postgres.host,
+        "DATABASE_PORT": stack.postgres.port,
+        "DATABASE_NAME": name,
+        "DATABASE_USER": f"{name}_app",
+        "POOL_SIZE": service.pool_size,
+        "REDIS_HOST": stack.redis.host,
+        "REDIS_PORT": stack.redis.port,
+        "REDIS_USER": name,
+        "RABBITMQ_HOST": stack.rabbitmq.host,
+        "RABBITMQ_PORT": stack.rabbitmq.port,
+        "RABBITMQ_USER": BROKER_USER,
+        "RABBITMQ_VHOST": BROKER_VHOST,
+        "TOKEN_ISSUER": stack.tokens.issuer,
+        "TOKEN_AUDIENCE": stack.tokens.audience,
+        "ACCESS_TTL_SECONDS": stack.tokens.access_ttl_seconds,
+        "REFRESH_TTL_SECONDS": stack.tokens.refresh_ttl_seconds,
+    }
+    return {f"SERVICE_{key}": str(value) for key, value in values.items()}
+
+
+def peers(stack: Stack) -> dict[str, list[str]]:
+    """Return the base URLs of every service's instances, as services find each other."""
+    return {
+        name: [
+            f"http://{LOOPBACK}:{stack.instance_port(name, index)}"
+            for index in range(stack.services[name].replicas)
+        ]
+        for name in SERVICE_NAMES
+    }
+
+
+def _python(binaries: Binaries, module: str) -> tuple[str, ...]:
+    # -P: a folder called `services` where the user stands must not be taken for ours.
+    return (str(binaries.python), "-P", "-m", module)
+
+
+def _postgres(stack: Stack, state: Path, binaries: Binaries) -> tuple[str, ...]:
+    settings = {
+        "listen_addresses": stack.postgres.host,
+        "port": stack.postgres.port,
+        "max_connections": stack.max_connections,
+        "unix_socket_directories": "",  # TCP only: a state folder's path may be too long for one
+    }
+    options = [f"--{key}={value}" for key, value in settings.items()]
+    server = str(binaries.postgres_bin / "postgres")
+    return (*ordinary_user(), server, "-D", str(state / "data" / "postgres"), *options)
+
+
+def _migrate_environment(stack: Stack, state: Path) -> dict[str, str]:
+    return {
+        "MIGRATE_DATABASE_HOST": stack.postgres.host,
+        "MIGRATE_DATABASE_PORT": str(stack.postgres.port),
+        "MIGRATE_DATABASE_USER": SUPERUSER,
+        "MIGRATE_SECRETS_DIR": str(state / "secrets" / MIGRATE),
+    }
+
+
+def _rabbitmq_environment(stack: Stack, state: Path, binaries: Binaries) -> dict[str, str]:
+    rendered, data = state / "rendered", state / "data" / "rabbitmq"
+    values: dict[str, object] = {
+        "HOME": data,  # Erlang's cookie lies there
+        "PATH": f"{binaries.erlang_bin}:{SYSTEM_PATH}",
+        "ERL_EPMD_ADDRESS": LOOPBACK,
+        "ERL_EPMD_PORT": stack.rabbitmq.epmd_port,
+        "ERL_CRASH_DUMP_SECONDS": 0,
+        "RABBITMQ_HOME": binaries.rabbitmq_home,
+        # The data lie below the node's name, so it must not change with the port.
+        "RABBITMQ_NODENAME": "pulse@localhost",
+        "RABBITMQ_NODE_IP_ADDRESS": stack.rabbitmq.host,
+        "RABBITMQ_NODE_PORT": stack.rabbitmq.port,
+        "RABBITMQ_DIST_PORT": stack.rabbitmq.dist_port,
+        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
+        "RABBITMQ_CONFIG_FILE": rendered / "rabbitmq.conf",
+        "RABBITMQ_ADVANCED_CONFIG_FILE": rendered / "advanced.config",
+        "RABBITMQ_ENABLED_PLUGINS_FILE": rendered / "enabled_plugins",
+        "RABBITMQ_CONF_ENV_FILE": rendered / "rabbitmq-env.conf",
+        "RABBITMQ_MNESIA_BASE": data / "mnesia",
+        "RABBITMQ_GENERATED_CONFIG_DIR": data / "config",
+        "RABBITMQ_SCHEMA_DIR": data / "schema",
+        "RABBITMQ_PID_FILE": state / "run" / "rabbitmq.pid",
+        "RABBITMQ_LOG_BASE": state / "logs",
+        "RABBITMQ_LOGS": "-",
+        "RUNNING_UNDER_SYSTEMD": "true",  # the script then becomes the server: one pid
+    }
+    return {key: str(value) for key, value in values.items()}

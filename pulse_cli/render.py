@@ -1,0 +1,139 @@
+"""Stack → templates → files: everything that the local target's programs read.
+
+Templates are strict (a missing value is an error), files are private (they hold keys and
+hashes), stamped with the version that wrote them, and written only when they change.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import shlex
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from pulse_cli.components import Binaries
+from pulse_cli.errors import Unusable
+from pulse_cli.files import private_folder, write_private
+from pulse_cli.programs import BROKER_USER, BROKER_VHOST, LOOPBACK, local_programs, peers
+from pulse_cli.stack.model import ROUTES, SERVICE_NAMES, Stack
+from pulse_cli.stack.secrets import OPERATOR, Secrets
+from pulse_cli.targets.processes import LABEL
+from pulse_cli.targets.runtime import supervisor_socket
+
+UNWRITABLE_IN_INI = re.compile(r'["\r\n]|\s[;#]')
+"""What a path cannot contain in Supervisor's configuration, which has no escape for it."""
+
+
+def render_local(stack: Stack, secrets: Secrets, state: Path, binaries: Binaries) -> None:
+    """Write every file below `rendered/` that the stack's programs read.
+
+    Raises:
+        Unusable: the state folder's path cannot be written in Supervisor's configuration.
+        MissingComponent: this is root, and PostgreSQL cannot be run as anybody else.
+        OSError: a file cannot be written.
+    """
+    if UNWRITABLE_IN_INI.search(str(state)):
+        raise Unusable(f"{state} cannot hold a stack: rename the folder without quotes, ; or #")
+    folder = private_folder(state / "rendered")
+    render_gateway(stack, secrets, state)
+    files = {
+        "supervisord.conf": _render(
+            "supervisor/supervisord.conf.j2",
+            state=state,
+            socket=supervisor_socket(state),
+            label=LABEL,
+            programs=list(local_programs(stack, state, binaries)),
+        ),
+        "redis.conf": _render(
+            "redis/redis.conf.j2",
+            redis=stack.redis,
+            data=state / "data" / "redis",
+            operator_hash=_sha256(secrets.get(OPERATOR, "redis_password")),
+            users={name: _sha256(secrets.get(name, "redis_password")) for name in SERVICE_NAMES},
+        ),
+        "rabbitmq.conf": _render(
+            "rabbitmq/rabbitmq.conf.j2", definitions=folder / "definitions.json"
+        ),
+        "definitions.json": _render(
+            "rabbitmq/definitions.json.j2",
+            user=BROKER_USER,
+            vhost=BROKER_VHOST,
+            password_hash=_rabbitmq_hash(secrets.get(OPERATOR, "rabbitmq_password")),
+        ),
+        # Without these three, RabbitMQ would take the system's own files in /etc/rabbitmq.
+        "advanced.config": "[].\n",
+        "enabled_plugins": "[].\n",
+        "rabbitmq-env.conf": "",
+        "peers.json": json.dumps(peers(stack), indent=2) + "\n",
+    }
+    for name, content in files.items():
+        write_private(folder / name, content)
+
+
+def render_gateway(stack: Stack, secrets: Secrets, state: Path) -> None:
+    """Write Envoy's configuration, and one file of endpoints a service that it watches.
+
+    Envoy follows the endpoints without a restart; its configuration it reads at start only.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    folder = private_folder(state / "rendered")
+    endpoints = private_folder(folder / "eds")
+    for name in SERVICE_NAMES:
+        ports = [stack.instance_port(name, i) for i in range(stack.services[name].replicas)]
+        content = _render("envoy/endpoints.json.j2", service=name, host=LOOPBACK, ports=ports)
+        write_private(endpoints / f"{name}.json", content)
+    key = base64.urlsafe_b64encode(secrets.get(OPERATOR, "token_key").encode()).decode()
+    config = _render(
+        "envoy/envoy.json.j2",
+        gateway=stack.gateway,
+        tokens=stack.tokens,
+        routes=ROUTES,
+        services=SERVICE_NAMES,
+        endpoints=endpoints,
+        admin_host=LOOPBACK,
+        key=key.rstrip("="),
+    )
+    write_private(folder / "envoy.json", config)
+
+
+def _render(template: str, **values: object) -> str:
+    return _environment().get_template(template).render(values)
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("templates", ""),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701 - no HTML is rendered; each format has its own filter
+    )
+    environment.globals["version"] = version("pulse-platform")
+    environment.filters["json"] = lambda value: json.dumps(value, default=str)
+    environment.filters["seconds"] = lambda value: f"{value:.9f}s"
+    environment.filters["command"] = lambda argv: shlex.join(argv).replace("%", "%%")
+    environment.filters["ini"] = lambda value: str(value).replace("%", "%%")
+    return environment
+
+
+def _sha256(password: str) -> str:
+    return hashlib.sha256(password.encode()).hexdigest()
+
+
+def _rabbitmq_hash(password: str) -> str:
+    """Return RabbitMQ's salted hash; the salt follows from the password, so files stay the same.
+
+    Source: https://www.rabbitmq.com/docs/passwords#computing-password-hash
+    """
+    salt = hashlib.sha256(b"salt" + password.encode()).digest()[:4]
+    return base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()
