@@ -13,7 +13,7 @@ from pathlib import Path
 from pulse_cli.components import Binaries
 from pulse_cli.stack.model import SERVICE_NAMES, ServiceName, Stack
 from pulse_cli.stack.secrets import MIGRATE
-from pulse_cli.targets.postgres import ordinary_user
+from pulse_cli.targets.postgres import connection_limit, ordinary_user
 
 SUPERUSER = "pulse"
 """PostgreSQL's superuser, made by `initdb`."""
@@ -134,7 +134,7 @@ def _postgres(stack: Stack, state: Path, binaries: Binaries) -> tuple[str, ...]:
     settings = {
         "listen_addresses": stack.postgres.host,
         "port": stack.postgres.port,
-        "max_connections": stack.max_connections,
+        "max_connections": connection_limit(stack),
         "unix_socket_directories": "",  # TCP only: a state folder's path may be too long for one
     }
     options = [f"--{key}={value}" for key, value in settings.items()]

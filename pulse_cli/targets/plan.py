@@ -12,7 +12,7 @@ from pulse_cli.targets import probes
 Kind = Literal["store", "broker", "job", "service", "gateway"]
 
 MIGRATE = "migrate"
-GATEWAY = "gateway"
+GATEWAY = "envoy"
 POSTGRES = "postgres"
 STORES = (POSTGRES, "redis", "rabbitmq", "epmd")
 
@@ -63,10 +63,15 @@ def plan(stack: Stack) -> tuple[Component, ...]:
             GATEWAY,
             "gateway",
             gateway.port,
-            probe=lambda: probes.routes(gateway.host, gateway.port, SERVICE_NAMES),
+            probe=lambda: probes.routes(reachable(gateway.host), gateway.port, SERVICE_NAMES),
             settles=tuple(instance.name for instance in instances),
         ),
     )
+
+
+def reachable(host: str) -> str:
+    """Return the address to reach a server that listens on `host` (0.0.0.0 means all)."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - no server here
 
 
 def _instance(port: int, name: str) -> Component:

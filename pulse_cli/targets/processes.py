@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 
 LABEL = "STACK_STATE_DIR"
+"""The variable that every process of a stack carries: its state folder."""
 
 STORES = {"postgres", "redis-server", "beam.smp", "epmd"}
 """Programs that are stopped after those that use them."""
