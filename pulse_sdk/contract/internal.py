@@ -11,7 +11,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, Field
 
-from pulse_sdk.contract.common import RequestModel, ResponseModel, Secret
+from pulse_sdk.contract.common import Page, RequestModel, ResponseModel, Secret
 from pulse_sdk.contract.posts import Post, PostText
 from pulse_sdk.contract.users import DisplayName, Email, Username
 
@@ -29,6 +29,18 @@ class PostBatch(ResponseModel):
     """The posts that exist, in the order asked for."""
 
     items: list[Post]
+
+
+class FollowersQuery(RequestModel):
+    """Which part of someone's followers is wanted."""
+
+    limit: Annotated[int, Field(ge=1, le=MAX_BATCH)] = MAX_BATCH
+    cursor: Annotated[str, Field(max_length=200)] | None = None
+    """`next_cursor` of the page before; opaque."""
+
+
+class FollowersPage(Page[UUID]):
+    """Ids of someone's followers, in an order that stays while it is read."""
 
 
 class ImportUser(RequestModel):
