@@ -1,0 +1,1 @@
+"""Filling a stack with people who follow each other and write: read a graph or make one."""
