@@ -36,7 +36,7 @@ class InvalidInput(PulseError, ValueError):
     """An argument or option is wrong."""
 
     def __init__(self, fields: Sequence[FieldError]) -> None:
-        super().__init__(fields)
+        Exception.__init__(self, fields)
         self.fields = tuple(fields)
         """Each wrong field and what is wrong with it."""
 
@@ -73,7 +73,8 @@ class AnswerError(PulseError):
     def __init__(
         self, problem: Problem, attempts: int = 1, retry_after: float | None = None
     ) -> None:
-        super().__init__(problem, attempts, retry_after)
+        # Not super(): for InvalidRequest that is InvalidInput, which takes other arguments.
+        Exception.__init__(self, problem, attempts, retry_after)
         self.problem = problem
         """The server's problem document, or one made from the status line when it sent none."""
         self.attempts = attempts

@@ -1,0 +1,239 @@
+"""Messages over a WebSocket, against a small server on the loopback interface."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from http import HTTPStatus
+from typing import Any
+
+import httpx
+import pytest
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.http11 import Request, Response
+
+from pulse_sdk import (
+    AsyncPulse,
+    Backoff,
+    ConnectionFailed,
+    Forbidden,
+    NotAuthenticated,
+    Pulse,
+    Retries,
+    ServerError,
+    UnreadableAnswer,
+)
+from pulse_sdk.contract.users import Tokens
+
+ID = "0190b6f0-0000-7000-8000-000000000001"
+QUICK = Retries(limit=1, backoff=Backoff(first=0.001, most=0.01))
+
+
+def frame(text: str) -> str:
+    message = {"id": ID, "conversation_id": ID, "sender_id": ID, "text": text}
+    message["created_at"] = "2026-01-01T00:00:00Z"
+    return json.dumps({"type": "message", "data": message})
+
+
+class Gateway:
+    """Refuses handshakes with the scripted statuses, then serves one script per connection."""
+
+    def __init__(self) -> None:
+        self.refusals: list[HTTPStatus] = []
+        self.seen: list[str | None] = []
+        self.connections: list[Callable[[ServerConnection], Awaitable[Any]]] = []
+        self.closes: asyncio.Queue[int | None] = asyncio.Queue()
+        self.paths: list[str] = []
+        self.url = ""
+
+    def check(self, connection: ServerConnection, request: Request) -> Response | None:
+        self.seen.append(request.headers.get("Authorization"))
+        self.paths.append(request.path)
+        if self.refusals:
+            return connection.respond(self.refusals.pop(0), "no\n")
+        return None
+
+    async def handle(self, connection: ServerConnection) -> None:
+        script = self.connections.pop(0) if self.connections else wait
+        await script(connection)
+        await connection.wait_closed()
+        self.closes.put_nowait(connection.close_code)
+
+
+async def wait(connection: ServerConnection) -> None:
+    await connection.wait_closed()
+
+
+def saying(*frames: str, then_break: bool = False) -> Callable[[ServerConnection], Awaitable[None]]:
+    async def script(connection: ServerConnection) -> None:
+        for text in frames:
+            await connection.send(text)
+        if then_break:
+            connection.transport.abort()
+
+    return script
+
+
+@pytest.fixture
+async def gateway() -> AsyncIterator[Gateway]:
+    gateway = Gateway()
+    server: Server
+    async with serve(
+        gateway.handle, "127.0.0.1", 0, process_request=gateway.check, close_timeout=1
+    ) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        gateway.url = f"http://127.0.0.1:{port}"
+        yield gateway
+
+
+@contextlib.asynccontextmanager
+async def listening(gateway: Gateway, **options: Any) -> AsyncIterator[Any]:
+    async with (
+        AsyncPulse(gateway.url, retries=QUICK, **{"token": "access-0", **options}) as client,
+        client.realtime.messages() as frames,
+    ):
+        yield frames
+
+
+async def text_of(frames: Any) -> str:
+    async with asyncio.timeout(5):
+        return str((await anext(frames)).data.text)
+
+
+async def test_messages_arrive_and_the_token_is_in_the_handshake(gateway: Gateway) -> None:
+    gateway.connections = [saying(frame("one"), frame("two"))]
+    async with listening(gateway) as frames:
+        assert [await text_of(frames), await text_of(frames)] == ["one", "two"]
+    assert gateway.seen == ["Bearer access-0"]
+    assert gateway.paths == ["/api/v1/ws"]
+
+
+async def test_leaving_the_block_closes_cleanly_and_ends_the_iteration(gateway: Gateway) -> None:
+    async with listening(gateway) as frames:
+        pass
+    with pytest.raises(StopAsyncIteration):
+        await anext(frames)
+    assert await asyncio.wait_for(gateway.closes.get(), 5) == 1000
+
+
+async def test_closing_ends_an_iteration_in_another_task(gateway: Gateway) -> None:
+    async def listen() -> int:
+        return len([frame async for frame in frames])
+
+    async with listening(gateway) as frames:
+        task = asyncio.create_task(listen())
+        await asyncio.sleep(0)
+        await frames.aclose()
+        assert await asyncio.wait_for(task, 5) == 0
+    assert len(gateway.seen) == 1
+
+
+async def test_a_broken_connection_is_made_again_even_past_the_limit(gateway: Gateway) -> None:
+    gateway.connections = [saying(frame("one"), then_break=True), saying(frame("two"))]
+    async with listening(gateway) as frames:
+        assert await text_of(frames) == "one"
+        gateway.refusals = [HTTPStatus.SERVICE_UNAVAILABLE] * 4
+        assert await text_of(frames) == "two"
+    assert len(gateway.seen) == 6
+
+
+async def test_a_cancelled_wait_loses_nothing(gateway: Gateway) -> None:
+    go_on = asyncio.Event()
+
+    async def script(connection: ServerConnection) -> None:
+        await go_on.wait()
+        await connection.send(frame("one"))
+
+    gateway.connections = [script]
+    async with listening(gateway) as frames:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(anext(frames), 0.01)
+        go_on.set()
+        assert await text_of(frames) == "one"
+
+
+async def test_frames_of_a_newer_kind_are_passed_over(gateway: Gateway) -> None:
+    gateway.connections = [saying('{"type": "typing", "data": 1}', frame("one"))]
+    async with listening(gateway) as frames:
+        assert await text_of(frames) == "one"
+
+
+@pytest.mark.parametrize("broken", ["{", "[]", '{"type": "message", "data": {}}'])
+async def test_a_frame_that_cannot_be_read_is_a_clear_error(gateway: Gateway, broken: str) -> None:
+    gateway.connections = [saying(broken, frame("one"))]
+    async with listening(gateway) as frames:
+        with pytest.raises(UnreadableAnswer):
+            await text_of(frames)
+        assert await text_of(frames) == "one"
+
+
+async def test_a_refused_handshake_is_the_error_it_means(gateway: Gateway) -> None:
+    for status, kind, tries in [
+        (HTTPStatus.FORBIDDEN, Forbidden, 1),
+        (HTTPStatus.UNAUTHORIZED, NotAuthenticated, 1),
+        (HTTPStatus.SERVICE_UNAVAILABLE, ServerError, 2),
+    ]:
+        gateway.seen.clear()
+        gateway.refusals = [status] * 2
+        with pytest.raises(kind):
+            async with listening(gateway):
+                pass
+        assert len(gateway.seen) == tries
+        gateway.refusals = []
+
+
+async def test_a_server_that_is_not_there_is_given_up_after_the_limit(gateway: Gateway) -> None:
+    client = AsyncPulse("http://127.0.0.1:1", retries=QUICK)
+    with pytest.raises(ConnectionFailed) as caught:
+        await anext(client.realtime.messages())
+    assert caught.value.attempts == 2
+    await client.aclose()
+
+
+async def test_an_expired_token_is_refreshed_for_the_handshake(gateway: Gateway) -> None:
+    new = {"access_token": "access-1", "refresh_token": "refresh-1", "expires_in": 900}
+    old = {"access_token": "access-0", "refresh_token": "refresh-0", "expires_in": 900}
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, json=new))
+    gateway.refusals = [HTTPStatus.UNAUTHORIZED]
+    async with (
+        httpx.AsyncClient(transport=transport) as http,
+        listening(gateway, token=Tokens.model_validate(old), http_client=http),
+    ):
+        pass
+    assert gateway.seen == ["Bearer access-0", "Bearer access-1"]
+
+
+async def test_the_token_is_in_no_log(gateway: Gateway, caplog: pytest.LogCaptureFixture) -> None:
+    gateway.connections = [saying(frame("one"))]
+    with caplog.at_level(logging.DEBUG):
+        async with listening(gateway, token="very-secret") as frames:
+            await text_of(frames)
+        await asyncio.to_thread(lambda: listen_blocking(gateway.url, token="very-secret"))
+    client_log = [r.getMessage() for r in caplog.records if r.name.startswith("pulse_sdk")]
+    assert any("GET /api/v1/ws" in line for line in client_log)
+    assert not any("very-secret" in line for line in client_log)
+
+
+def listen_blocking(url: str, token: str = "access-0", count: int = 0) -> list[str]:
+    with Pulse(url, token=token, retries=QUICK) as client, client.realtime.messages() as frames:
+        return [next(frames).data.text for _ in range(count)]
+
+
+async def test_the_blocking_twin_receives_reconnects_and_closes(gateway: Gateway) -> None:
+    gateway.connections = [saying(frame("one"), then_break=True), saying(frame("two"))]
+    async with asyncio.timeout(10):
+        assert await asyncio.to_thread(listen_blocking, gateway.url, count=2) == ["one", "two"]
+        assert await gateway.closes.get() != 1000
+        assert await gateway.closes.get() == 1000
+
+
+async def test_the_blocking_twin_ends_when_another_thread_closes_it(gateway: Gateway) -> None:
+    with Pulse(gateway.url, token="t", retries=QUICK) as client:
+        frames = await asyncio.to_thread(client.realtime.messages().__enter__)
+        reading = asyncio.create_task(asyncio.to_thread(list, frames))
+        await asyncio.sleep(0.05)
+        await asyncio.to_thread(frames.close)
+        assert await asyncio.wait_for(reading, 5) == []
