@@ -10,6 +10,7 @@ import base64
 import hashlib
 import json
 import re
+import resource
 import shlex
 from functools import cache
 from importlib.metadata import version
@@ -20,7 +21,15 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from pulse_cli.components import Binaries
 from pulse_cli.errors import Unusable
 from pulse_cli.files import private_folder, write_private
-from pulse_cli.programs import BROKER_USER, BROKER_VHOST, LOOPBACK, local_programs, peers
+from pulse_cli.programs import (
+    BROKER_USER,
+    BROKER_VHOST,
+    DESCRIPTORS,
+    GATEWAY_CONNECTIONS,
+    LOOPBACK,
+    local_programs,
+    peers,
+)
 from pulse_cli.stack.model import ROUTES, SERVICE_NAMES, Stack
 from pulse_cli.stack.secrets import OPERATOR, Secrets
 from pulse_cli.targets.processes import LABEL
@@ -30,8 +39,17 @@ UNWRITABLE_IN_INI = re.compile(r'["\r\n]|\s[;#]')
 """What a path cannot contain in Supervisor's configuration, which has no escape for it."""
 
 
-def render_local(stack: Stack, secrets: Secrets, state: Path, binaries: Binaries) -> None:
+def render_local(
+    stack: Stack,
+    secrets: Secrets,
+    state: Path,
+    binaries: Binaries,
+    serving: Stack | None = None,
+) -> None:
     """Write every file below `rendered/` that the stack's programs read.
+
+    While a stack is being scaled, `serving` is the one whose instances the gateway and the
+    services are told of.
 
     Raises:
         Unusable: the state folder's path cannot be written in Supervisor's configuration.
@@ -41,13 +59,15 @@ def render_local(stack: Stack, secrets: Secrets, state: Path, binaries: Binaries
     if UNWRITABLE_IN_INI.search(str(state)):
         raise Unusable(f"{state} cannot hold a stack: rename the folder without quotes, ; or #")
     folder = private_folder(state / "rendered")
-    render_gateway(stack, secrets, state)
+    serving = serving or stack
+    render_gateway(serving, secrets, state)
     files = {
         "supervisord.conf": _render(
             "supervisor/supervisord.conf.j2",
             state=state,
             socket=supervisor_socket(state),
             label=LABEL,
+            descriptors=_descriptors(),
             programs=list(local_programs(stack, state, binaries)),
         ),
         "redis.conf": _render(
@@ -70,7 +90,7 @@ def render_local(stack: Stack, secrets: Secrets, state: Path, binaries: Binaries
         "advanced.config": "[].\n",
         "enabled_plugins": "[].\n",
         "rabbitmq-env.conf": "",
-        "peers.json": json.dumps(peers(stack), indent=2) + "\n",
+        "peers.json": json.dumps(peers(serving), indent=2) + "\n",
     }
     for name, content in files.items():
         write_private(folder / name, content)
@@ -99,6 +119,7 @@ def render_gateway(stack: Stack, secrets: Secrets, state: Path) -> None:
         services=SERVICE_NAMES,
         endpoints=endpoints,
         admin_host=LOOPBACK,
+        max_connections=GATEWAY_CONNECTIONS,
         key=key.rstrip("="),
     )
     write_private(folder / "envoy.json", config)
@@ -124,6 +145,11 @@ def _environment() -> Environment:
     environment.filters["command"] = lambda argv: shlex.join(argv).replace("%", "%%")
     environment.filters["ini"] = lambda value: str(value).replace("%", "%%")
     return environment
+
+
+def _descriptors() -> int:
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return DESCRIPTORS if most == resource.RLIM_INFINITY else min(DESCRIPTORS, most)
 
 
 def _sha256(password: str) -> str:

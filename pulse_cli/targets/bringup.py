@@ -74,7 +74,8 @@ def bring_up(
     components: Sequence[Component],
     show: Show,
     gates: Mapping[str, Future[None]],
-) -> set[str]:
+    started: list[str] | None = None,
+) -> None:
     """Start what does not run and wait until every component is ready.
 
     Args:
@@ -82,15 +83,12 @@ def bring_up(
         components: what must be ready in the end.
         show: called after every look at the components.
         gates: work that must be done before the component of that name is started.
-
-    Returns:
-        The names of the components that were started here.
+        started: takes the names of the components that were started here.
 
     Raises:
         StartFailed: naming the first component that failed.
     """
     progress = {c.name: Progress(c) for c in components}
-    started: set[str] = set()
     with ThreadPoolExecutor(max_workers=8, thread_name_prefix="probe") as pool:
         while any(p.phase is not Phase.READY for p in progress.values()):
             infos = supervisor.infos()
@@ -102,7 +100,8 @@ def bring_up(
                     one.phase = Phase.STARTING
                     if not _stands(one.component, infos.get(one.name)):
                         supervisor.run(one.name)
-                        started.add(one.name)
+                        if started is not None:
+                            started.append(one.name)
             failed = next((p for p in progress.values() if p.phase is Phase.FAILED), None)
             if failed is not None:
                 _skip(progress.values(), failed.name)
@@ -110,7 +109,6 @@ def bring_up(
             if failed is not None:
                 raise StartFailed(failed.name, failed.note)
             time.sleep(TICK_SECONDS)
-    return started
 
 
 def _may_start(
@@ -133,7 +131,7 @@ def _stands(component: Component, info: Info | None) -> bool:
 
 
 def _is_done(component: Component, info: Info) -> bool:
-    return component.kind == "job" and info.state == "EXITED" and info.exit_status == 0
+    return component.kind == "job" and info.ended_well
 
 
 def _look(

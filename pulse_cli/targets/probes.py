@@ -64,7 +64,7 @@ def http(host: str, port: int, path: str) -> Answer:
     try:
         connection.request("GET", path)
         response = connection.getresponse()
-        body = response.read(2000).decode(errors="replace").strip()
+        body = response.read().decode(errors="replace").strip()
     except HTTPException as error:
         return Answer(False, f"GET {path} answered no HTTP: {error!r}")
     except OSError as error:

@@ -25,6 +25,7 @@ RPC_SECONDS = 3.0
 """How long a call may take; a supervisord that was stopped (SIGSTOP) never answers."""
 
 RUNNING = {"RUNNING", "STARTING"}
+ACTIVE = {*RUNNING, "BACKOFF"}
 ENDED = {"STOPPED", "EXITED", "FATAL"}
 LOG_NAME = "supervisord.log"
 
@@ -41,6 +42,11 @@ class Info:
     now: int
     exit_status: int
     reason: str
+
+    @property
+    def ended_well(self) -> bool:
+        """Whether it ended with exit status 0."""
+        return self.state == "EXITED" and self.exit_status == 0
 
 
 class Supervisor:

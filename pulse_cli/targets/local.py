@@ -1,0 +1,324 @@
+"""The local target: a stack as processes of this machine, under Supervisor."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from pulse_cli.components import Binaries, find_binaries
+from pulse_cli.errors import ConfigError, NotHealthy, Unusable
+from pulse_cli.files import private_folder, write_private
+from pulse_cli.render import render_local
+from pulse_cli.stack.load import running_stack
+from pulse_cli.stack.model import ServiceName, Stack
+from pulse_cli.stack.secrets import OPERATOR, Secrets, ensure_secrets
+from pulse_cli.targets import ports, postgres, probes, processes, rabbitmq_home, runtime
+from pulse_cli.targets.bringup import Show, bring_up
+from pulse_cli.targets.lock import locked
+from pulse_cli.targets.plan import POSTGRES, STORES, Component, plan
+from pulse_cli.targets.stopping import stop_components, stop_stack, undone_on_failure
+from pulse_cli.targets.supervisor import Supervisor
+
+LEAST_FREE_BYTES = 300 * 2**20
+"""What fresh data take: PostgreSQL 60 MB and its first write-ahead log, the broker's reserve."""
+
+RESTART_SECONDS = 8.0
+"""How long a restart waits for a stop; Supervisor kills after 5."""
+
+DRAIN_SECONDS = 3.0
+"""How long the gateway may take to follow its file of endpoints; it is told by inotify."""
+
+POLL_SECONDS = 0.1
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Status:
+    """One component as it is now."""
+
+    name: str
+    kind: str
+    port: int | None
+    pid: int | None
+    state: str
+    log: str
+    uptime_seconds: int | None
+    restarts: int
+
+
+class Local:
+    """The stack of one state folder."""
+
+    def __init__(self, state: Path) -> None:
+        self.state = state
+        self.supervisor = Supervisor(state, runtime.supervisor_socket(state))
+        self._record = state / "run" / "stack.json"
+        self._configured = state / "run" / "configured.json"
+
+    def running(self) -> Stack:
+        """Return the effective stack.
+
+        Raises:
+            NotHealthy: its Supervisor does not run.
+        """
+        stack = self._running()
+        if stack is not None:
+            return stack
+        orphans = processes.find_labelled(self.state)
+        if orphans:
+            raise NotHealthy(
+                f"Supervisor is gone and {len(orphans)} processes of the stack remain; "
+                "clear them with: pulse down (or pulse up)"
+            )
+        raise NotHealthy(f"no stack is running in {self.state.parent}; start it with: pulse up")
+
+    def up(self, configured: Stack, isolated: bool, show: Show, say: Say) -> Stack:
+        """Start what does not run, wait until all of it is ready, return the effective stack.
+
+        A running stack keeps its ports and replicas, and `say` tells when the configuration has
+        changed since. A start that fails or is interrupted stops what it started.
+
+        Raises:
+            MissingComponent: a program is not on this machine.
+            Unusable: a port is taken, or the state folder cannot be used.
+            NotHealthy: a component did not become ready.
+        """
+        binaries = find_binaries(self.state)
+        self._prepare_folders()
+        with locked(self.state / "run"):
+            stack = self._running()
+            if stack is not None:
+                if self._configured_then() != configured:
+                    say("the configuration has changed since this stack was started; apply it with")
+                    say("  pulse down && pulse up")
+                self._start(plan(stack), show)
+                return stack
+            if cleared := self._stop_all():
+                say(f"cleared {cleared} processes that an earlier run left behind")
+            stack = ports.isolated(configured) if isolated else configured
+            self._refuse_taken(stack, stack.ports())
+            with undone_on_failure(self._stop_all):
+                self._begin(stack, configured, binaries, show)
+        return stack
+
+    def down(self) -> int:
+        """Stop every process of the stack; return how many there were.
+
+        It needs no state folder: processes are found by their label.
+        """
+        if not (self.state / "run").is_dir():
+            return self._stop_all()
+        with locked(self.state / "run"):
+            return self._stop_all()
+
+    def status(self) -> list[Status]:
+        """Return every component as it is now. Raises `NotHealthy` when nothing runs."""
+        components = plan(self.running())
+        infos = self.supervisor.infos()
+        restarts = self.supervisor.restarts()
+        found: list[Status] = []
+        for component in components:
+            info = infos.get(component.name)
+            state = info.state.lower() if info else "unknown"
+            done = info is not None and component.kind == "job" and info.ended_well
+            found.append(
+                Status(
+                    name=component.name,
+                    kind=component.kind,
+                    port=component.port,
+                    pid=info.pid if info else None,
+                    state="done" if done else state,
+                    log=str(self.log(component.name)),
+                    uptime_seconds=info.now - info.started if info and info.pid else None,
+                    restarts=restarts.get(component.name, 0),
+                )
+            )
+        return found
+
+    def restart(self, names: Sequence[str], show: Show) -> None:
+        """Stop the components and start them again; none named means all.
+
+        Raises:
+            ConfigError: a name is not a component of the stack.
+            NotHealthy: nothing runs, or a component did not come back.
+        """
+        components = plan(self.running())
+        chosen = choose(components, names) if names else [c.name for c in components]
+        with locked(self.state / "run"):
+            for group in ([n for n in chosen if n not in STORES], chosen):
+                stop_components(self.supervisor, group, RESTART_SECONDS)
+            self._start(components, show)
+
+    def scale(self, service: ServiceName, replicas: int, show: Show) -> Stack:
+        """Run `replicas` instances of a service; the others are not restarted.
+
+        New instances are given out when they are ready, removed ones before they are stopped.
+
+        Raises:
+            ConfigError: the number is not allowed, or PostgreSQL has too few connections.
+            Unusable: a new instance's port is taken.
+            NotHealthy: nothing runs, or a new instance did not become ready.
+        """
+        old = self.running()
+        new = self._scaled(old, service, replicas)
+        binaries = self._trimmed(find_binaries(self.state))
+        with locked(self.state / "run"):
+            added = sorted(set(new.ports()) - set(old.ports()))
+            removed = sorted(set(old.ports()) - set(new.ports()))
+            self._refuse_taken(new, added)
+            secrets = ensure_secrets(self.state)
+
+            def back() -> None:
+                render_local(old, secrets, self.state, binaries)
+                self._forget(added)
+
+            with undone_on_failure(back):
+                render_local(new, secrets, self.state, binaries, serving=old if added else new)
+                if removed:
+                    self._drain(old, removed)
+                    self._forget(removed)
+                self.supervisor.reread()
+                for name in added:
+                    self.supervisor.add(name)
+                bring_up(self.supervisor, plan(new), show, {})
+                render_local(new, secrets, self.state, binaries)
+                write_private(self._record, new.model_dump_json(indent=2))
+        return new
+
+    def log(self, name: str) -> Path:
+        """Return where a component's log is."""
+        return self.state / "logs" / f"{name}.log"
+
+    def _running(self) -> Stack | None:
+        return running_stack(self.state) if self.supervisor.answers() else None
+
+    def _begin(self, stack: Stack, configured: Stack, binaries: Binaries, show: Show) -> None:
+        write_private(self._record, stack.model_dump_json(indent=2))
+        write_private(self._configured, configured.model_dump_json(indent=2))
+        secrets = ensure_secrets(self.state)
+        binaries = self._trimmed(binaries)
+        with ThreadPoolExecutor(1) as pool:
+            database = pool.submit(self._make_database, binaries, secrets)
+            render_local(stack, secrets, self.state, binaries)
+            config = self.state / "rendered" / "supervisord.conf"
+            self.supervisor.start(binaries.python, config)
+            bring_up(self.supervisor, plan(stack), show, {POSTGRES: database})
+
+    def _start(self, components: Sequence[Component], show: Show) -> None:
+        """Start what does not run; stop just that again when it fails."""
+        started: list[str] = []
+
+        def undo() -> None:
+            stop_components(self.supervisor, started, RESTART_SECONDS)
+
+        with undone_on_failure(undo):
+            bring_up(self.supervisor, components, show, {}, started)
+
+    def _stop_all(self) -> int:
+        stopped = stop_stack(self.state, self.supervisor)
+        for file in (self._record, self._configured, self.supervisor.socket):
+            file.unlink(missing_ok=True)
+        sockets = runtime.runtime_path(self.state)
+        if sockets != self.state / "run":
+            shutil.rmtree(sockets, ignore_errors=True)
+        return stopped
+
+    def _forget(self, names: Sequence[str]) -> None:
+        stop_components(self.supervisor, names, RESTART_SECONDS)
+        self.supervisor.reread()
+        for name in names:
+            self.supervisor.remove(name)
+
+    def _drain(self, stack: Stack, names: Sequence[str]) -> None:
+        """Wait until the gateway no longer sends requests to the instances."""
+        addresses = [f"127.0.0.1:{stack.ports()[name]}" for name in names]
+        deadline = time.monotonic() + DRAIN_SECONDS
+        while time.monotonic() < deadline:
+            answer = probes.http("127.0.0.1", stack.gateway.admin_port, "/clusters")
+            if not any(address in answer.said for address in addresses):
+                return
+            time.sleep(POLL_SECONDS)
+
+    def _scaled(self, stack: Stack, service: ServiceName, replicas: int) -> Stack:
+        values = stack.model_dump(mode="json")
+        values["services"][service]["replicas"] = replicas
+        try:
+            new = Stack.model_validate(values)
+        except ValidationError as error:
+            reason = error.errors()[0]["msg"].removeprefix("Value error, ")
+            raise ConfigError(
+                f"{service} cannot have {replicas} instances: {reason[0].lower()}{reason[1:]}"
+            ) from None
+        limit = postgres.connection_limit(self._configured_then() or stack)
+        if new.max_connections > limit:
+            raise ConfigError(
+                f"{service}={replicas} needs {new.max_connections} PostgreSQL connections and the "
+                f"running server has {limit}; set services.{service}.replicas = {replicas} in "
+                "pulse.toml, then: pulse down && pulse up"
+            )
+        return new
+
+    def _configured_then(self) -> Stack | None:
+        try:
+            return Stack.model_validate_json(self._configured.read_bytes())
+        except (FileNotFoundError, ValidationError):
+            return None
+
+    def _refuse_taken(self, stack: Stack, names: Iterable[str]) -> None:
+        taken = ports.taken(stack, names)
+        if taken:
+            held = "; ".join(f"port {h.port} ({name}) by {h}" for name, h in taken.items())
+            raise Unusable(
+                f"taken: {held}; stop the holder, set another port in pulse.toml, or use --isolated"
+            )
+
+    def _prepare_folders(self) -> None:
+        try:
+            private_folder(self.state)
+            for name in ("run", "logs", "rendered", "data", "data/redis", "data/rabbitmq"):
+                private_folder(self.state / name)
+            runtime.runtime_folder(self.state)
+        except OSError as error:
+            raise Unusable(f"cannot use {error.filename}: {error.strerror}") from None
+        free = shutil.disk_usage(self.state).free
+        if free < LEAST_FREE_BYTES:
+            raise Unusable(
+                f"{self.state} has {free >> 20} MiB of free disk space; "
+                f"a stack needs at least {LEAST_FREE_BYTES >> 20}"
+            )
+
+    def _make_database(self, binaries: Binaries, secrets: Secrets) -> None:
+        password = secrets.get(OPERATOR, "superuser_password")
+        postgres.initialise(binaries.postgres_bin, self.state / "data" / "postgres", password)
+
+    def _trimmed(self, binaries: Binaries) -> Binaries:
+        into = self.state / "rendered" / "rabbitmq-home"
+        return replace(binaries, rabbitmq_home=rabbitmq_home.trim(binaries.rabbitmq_home, into))
+
+
+def choose(components: Sequence[Component], names: Sequence[str]) -> list[str]:
+    """Return the components that names mean: a component, or a service with all its instances.
+
+    Raises:
+        ConfigError: a name means nothing.
+    """
+    chosen: list[str] = []
+    for name in names:
+        found = [c.name for c in components if name in {c.name, service_of(c)}]
+        if not found:
+            known = ", ".join(dict.fromkeys(service_of(c) or c.name for c in components))
+            raise ConfigError(f"the stack has no component {name!r}; it has {known}")
+        chosen += found
+    return chosen
+
+
+def service_of(component: Component) -> str | None:
+    """Return the service that a component is an instance of."""
+    return component.name.rpartition("-")[0] if component.kind == "service" else None
