@@ -13,12 +13,12 @@ from pathlib import Path
 from uuid import UUID
 
 import httpx
-from pulse_sdk.contract.common import Problem
-from pulse_sdk.contract.users import Login, Tokens
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from pulse_cli.bench.plan import OWN_SOURCES, Identity, source_address
 from pulse_cli.errors import ConfigError, NotHealthy
+from pulse_sdk.contract.common import Problem
+from pulse_sdk.contract.users import Login, Tokens
 
 AT_ONCE = 4
 LOGIN = "/api/v1/auth/login"
@@ -64,16 +64,17 @@ def read_seed(state: Path) -> Seed:
 
 
 async def log_in(
-    seed: Seed, count: int, host: str, port: int, lasting: float, advance: Callable[[], None]
+    seed: Seed, count: int, gateway: tuple[str, int], *, lasting: float, advance: Callable[[], None]
 ) -> list[Identity]:
     """Log in the first `count` seeded users through the gateway; `advance` after each.
 
     `lasting` is how many seconds their tokens must be valid from now on.
 
-    Raises:
+    Raises (in an exception group):
         ConfigError: tokens live shorter than that.
         NotHealthy: a log-in is refused.
     """
+    host, port = gateway
     waiting = iter(enumerate(seed.users[:count]))
     found: dict[int, Identity] = {}
 
@@ -97,12 +98,9 @@ async def log_in(
             found[index] = Identity(id=user.id, username=user.username, token=tokens.access_token)
             advance()
 
-    try:
-        async with asyncio.TaskGroup() as group:
-            for number in range(AT_ONCE):
-                group.create_task(worker(number))
-    except* (ConfigError, NotHealthy) as failures:
-        raise failures.exceptions[0] from None
+    async with asyncio.TaskGroup() as group:
+        for number in range(AT_ONCE):
+            group.create_task(worker(number))
     return [found[index] for index in sorted(found)]
 
 

@@ -20,8 +20,15 @@ from pulse_cli.bench.statistics import (
     rate_lower_bound,
     rate_upper_bound,
 )
+from pulse_cli.errors import CheckFailed, Inconclusive, PulseError
 
 Verdict = Literal["pass", "fail", "inconclusive"]
+
+VERDICT_ERRORS: dict[Verdict, type[PulseError]] = {
+    "fail": CheckFailed,
+    "inconclusive": Inconclusive,
+}
+"""How a command ends that came to a verdict other than a pass."""
 
 FLOOR_SHARE = 0.25
 """Of the budget of the client's p95: more, taken by the instrument itself, spoils the run."""
@@ -42,7 +49,8 @@ class Check(BaseModel):
     name: str
     target: float
     """The value must stay below it."""
-    value: float
+    value: float | None
+    """None when nothing was measured."""
     unit: Literal["ms", "share"]
     interval: tuple[float, float] | None = None
     """95 % confidence, where one can be told."""
@@ -123,8 +131,17 @@ def judge_interval(name: str, target: float, value: float, interval: Interval | 
     )
 
 
-def judge_value(name: str, target: float, value: float) -> Check:
+def judge_value(name: str, target: float, value: float | None) -> Check:
     """Judge a time in ms that is known as exactly as it can be."""
+    if value is None:
+        return Check(
+            name=name,
+            target=target,
+            value=None,
+            unit="ms",
+            verdict="inconclusive",
+            reason=f"{name}: nothing was measured",
+        )
     verdict: Verdict = "pass" if value < target else "fail"
     missed = _missed(verdict, f"{name}: {value:.1f} ms, target below {target:g} ms")
     return Check(name=name, target=target, value=value, unit="ms", verdict=verdict, reason=missed)

@@ -89,6 +89,7 @@ def difference_interval(
     first: Sequence[float],
     second: Sequence[float],
     blocks: Sequence[int],
+    *,
     share: float,
     seed: int,
 ) -> Interval | None:

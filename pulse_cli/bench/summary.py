@@ -1,0 +1,127 @@
+"""From what a run observed to its report."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+import psutil
+
+from pulse_cli.bench import measure, processes, scrape
+from pulse_cli.bench.judge import Instrument, conclude
+from pulse_cli.bench.options import Options
+from pulse_cli.bench.plan import SCENARIO_ERROR
+from pulse_cli.bench.report import Environment, Floor, GeneratorReport, LoadReport, Report
+from pulse_cli.bench.run import PROBE_PATH, Observation
+from pulse_cli.stack.model import Stack
+
+
+def summarise(stack: Stack, options: Options, seen: Observation) -> Report:
+    """Measure, judge and conclude."""
+    client = seen.client.report()
+    cpu = processes.cpu_us_per_request(seen.usage_before, seen.usage_after, client.rate)
+    if client.rate:
+        cpu["generator"] = sum(seen.client.cpu_shares) / client.rate * 1e6
+    windows = scrape.between(seen.before, seen.after)
+    services = measure.services(stack, windows, cpu)
+    database = measure.database(windows)
+    gateway, gateway_check = measure.gateway(
+        seen.pairs,
+        PROBE_PATH,
+        seen.client.timeline.opens,
+        target=stack.targets.gateway_overhead_p95_ms,
+        seed=options.seed,
+    )
+    checks = [
+        *seen.client.checks(stack.targets, options.seed),
+        *measure.service_checks(services, stack.targets),
+        measure.database_check(database, stack.targets),
+        gateway_check,
+    ]
+    verdict, reasons = conclude(checks, _instrument(stack, seen))
+    return Report(
+        scenario=options.scenario,
+        environment=_environment(stack, seen, cpu),
+        load=_load(options, seen),
+        client=client,
+        endpoints=seen.client.endpoints(),
+        services=services,
+        database=database,
+        gateway=gateway,
+        checks=checks,
+        verdict=verdict,
+        reasons=reasons,
+    )
+
+
+def _instrument(stack: Stack, seen: Observation) -> Instrument:
+    faults = [
+        f"the scenario itself failed: {reason} ({count} times)"
+        for (endpoint, reason), count in seen.client.drive.failures.items()
+        if endpoint == SCENARIO_ERROR
+    ]
+    return Instrument(
+        budget_p95=stack.targets.p95_ms,
+        floor_p95=seen.floor.plain.p95_ms,
+        late_p95=seen.client.late_p95,
+        cpu_shares=seen.client.cpu_shares,
+        cpu_warning=seen.client.drive.cpu_warning,
+        intended=seen.client.drive.intended,
+        answered=seen.client.answered,
+        disturbances=[
+            *scrape.restarts(seen.before, seen.after),
+            *processes.restarts(seen.usage_before, seen.usage_after),
+            *faults,
+        ],
+    )
+
+
+def _load(options: Options, seen: Observation) -> LoadReport:
+    plan, floor = seen.plan, seen.floor.report()
+    generator = GeneratorReport(
+        processes=seen.processes,
+        cpu_shares=seen.client.cpu_shares,
+        late_p95_ms=seen.client.late_p95,
+        floor=Floor(**seen.floor.plain.model_dump(), requests=floor.requests, rate=floor.rate),
+    )
+    sources = {plan.source(index) for index in range(plan.users)}
+    return LoadReport(
+        users=options.users,
+        accounts=len(plan.identities),
+        source_addresses=len(sources),
+        period_s=plan.period,
+        intended_rate=options.rate,
+        intended_requests=seen.client.drive.intended,
+        ramp_s=options.ramp,
+        warmup_s=options.warmup,
+        duration_s=options.duration,
+        timeout_s=plan.timeout,
+        seed=options.seed,
+        generator=generator,
+    )
+
+
+def _environment(stack: Stack, seen: Observation, cpu: dict[str, float]) -> Environment:
+    return Environment(
+        started_at=seen.started.isoformat(timespec="seconds"),
+        pulse=version("pulse-platform"),
+        locust=version("locust"),
+        python=platform.python_version(),
+        platform=platform.platform(),
+        cpu=_cpu_model(),
+        cores=psutil.cpu_count() or 1,
+        memory_gb=round(psutil.virtual_memory().total / 2**30, 1),
+        load_average=seen.load_average,
+        target=stack.target,
+        cpu_us_per_request=cpu,
+    )
+
+
+def _cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(models, platform.machine())
