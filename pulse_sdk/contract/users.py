@@ -39,7 +39,7 @@ class Register(RequestModel):
 class Login(RequestModel):
     """Credentials; `login` is the email or the username."""
 
-    login: Annotated[str, Field(min_length=1, max_length=254)]
+    login: Annotated[Text, Field(min_length=1, max_length=254)]
     password: Annotated[Secret, Field(max_length=128)]
 
 

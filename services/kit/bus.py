@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection
 
-from services.kit.consumer import Subscription, consume
+from services.kit.consumer import Subscription, consume, declare
 from services.kit.outbox import Outbox
 from services.kit.settings import Settings
 
@@ -47,13 +47,15 @@ class Bus:
 
     async def _work_once(self) -> None:
         async with await self._connect() as connection, asyncio.TaskGroup() as tasks:
+            for subscription in self._subscriptions:
+                channel = await connection.channel()
+                # Before the service counts as ready, or events published until then would be lost.
+                queue = await declare(channel, subscription)
+                tasks.create_task(consume(channel, queue, subscription))
+                tasks.create_task(_until_closed(channel))
             channel = await connection.channel()
             tasks.create_task(self._outbox.relay(channel))
             tasks.create_task(_until_closed(channel))
-            for subscription in self._subscriptions:
-                channel = await connection.channel()
-                tasks.create_task(consume(channel, subscription))
-                tasks.create_task(_until_closed(channel))
             self.connected = True
 
     async def _connect(self) -> AbstractConnection:

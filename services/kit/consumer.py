@@ -43,10 +43,11 @@ class Subscription:
     handle: Callable[[list[DomainEvent]], Awaitable[None]]
 
 
-async def consume(channel: AbstractChannel, subscription: Subscription) -> None:
+async def consume(
+    channel: AbstractChannel, queue: AbstractQueue, subscription: Subscription
+) -> None:
     """Consume forever. Ends only by an error or by cancellation."""
     await channel.set_qos(prefetch_count=2 * BATCH)
-    queue = await _declare(channel, subscription)
     arrived: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
     await queue.consume(arrived.put)
     while True:
@@ -58,7 +59,8 @@ async def consume(channel: AbstractChannel, subscription: Subscription) -> None:
         await batch[-1].ack(multiple=True)
 
 
-async def _declare(channel: AbstractChannel, subscription: Subscription) -> AbstractQueue:
+async def declare(channel: AbstractChannel, subscription: Subscription) -> AbstractQueue:
+    """Make the subscription's queues and bindings, unless they are there."""
     exchange = await declare_exchange(channel)
     queue = await channel.declare_queue(subscription.queue, durable=True)
     for event_type in subscription.types:

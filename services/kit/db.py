@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 import aiopg
 import psycopg2
-import psycopg2.errors
 import psycopg2.extras
 from psycopg2.extensions import make_dsn
 
@@ -87,8 +86,6 @@ class Database:
                 await cursor.execute(query.sql, params, timeout=_QUERY_SECONDS)
                 _observe(query.name, time.perf_counter() - started)
                 yield cursor
-        except psycopg2.errors.IntegrityError:
-            raise
         except (psycopg2.OperationalError, psycopg2.InterfaceError, TimeoutError) as error:
             raise ServiceError.unavailable("database") from error
 

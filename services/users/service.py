@@ -51,7 +51,7 @@ class UsersService:
         Raises:
             ServiceError: 401 `credentials_wrong`, whichever part is wrong.
         """
-        found = await self._store.credentials(credentials.login.strip().lower())
+        found = await self._store.credentials(credentials.login.lower())
         user_id, password_hash = found or (None, None)
         right = await self._passwords.verify(password_hash, credentials.password.get_secret_value())
         if user_id is None or not right:
