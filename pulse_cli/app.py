@@ -26,11 +26,25 @@ from typing import Annotated
 import typer
 
 from pulse_cli.commands.doctor import doctor
+from pulse_cli.commands.down import down
+from pulse_cli.commands.logs import logs
+from pulse_cli.commands.restart import restart
+from pulse_cli.commands.scale import scale
+from pulse_cli.commands.status import status
+from pulse_cli.commands.up import up
 from pulse_cli.context import Root
 from pulse_cli.errors import ExitCode, PulseError
 from pulse_cli.output import fail
 
-COMMANDS: tuple[Callable[..., None], ...] = (doctor,)
+COMMANDS: tuple[Callable[..., None], ...] = (
+    doctor,
+    up,
+    down,
+    status,
+    logs,
+    restart,
+    scale,
+)
 """Every command, in the order of `pulse --help`; its name is the function's."""
 
 UNUSABLE_ERRNOS = {errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EROFS, errno.EDQUOT}

@@ -195,6 +195,16 @@ class Stack(_Frozen):
         pools = (self.services[name] for name in SERVICE_NAMES)
         return sum(s.replicas * (s.pool_size + 1) for s in pools) + 10
 
+    @property
+    def gateway_url(self) -> str:
+        """The gateway's address for clients on this machine."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.gateway.host, self.gateway.host)  # noqa: S104
+        return (
+            f"http://[{host}]:{self.gateway.port}"
+            if ":" in host
+            else f"http://{host}:{self.gateway.port}"
+        )
+
     def ports(self) -> dict[str, int]:
         """Every port of the stack by what listens on it (`"posts-0"`, `"gateway"`, …)."""
         found: dict[str, int] = {

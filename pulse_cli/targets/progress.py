@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from pulse_cli.output import people
-from pulse_cli.targets.bringup import Phase, Progress, Show
+from pulse_cli.targets.bringup import Phase, Progress, Show, StartFailed
+from pulse_cli.targets.logs import last_lines
 
 STYLES = {
     Phase.WAITING: "dim",
@@ -19,6 +21,7 @@ STYLES = {
     Phase.FAILED: "bold red",
     Phase.SKIPPED: "magenta",
 }
+FAILURE_LINES = 15
 REFRESHES_PER_SECOND = 10
 
 
@@ -60,3 +63,14 @@ def _table(progress: Sequence[Progress]) -> Table:
         note = "" if one.phase is Phase.READY else one.note
         grid.add_row(one.name, Text(one.phase, STYLES[one.phase]), seconds, Text(note, style="dim"))
     return grid
+
+
+def explain(failure: StartFailed, log: Path) -> None:
+    """Show the last log lines of a component that did not become ready."""
+    lines = last_lines(log, FAILURE_LINES)
+    if not lines:
+        people().print(f"{failure.name} wrote no log ({log})", markup=False, soft_wrap=True)
+        return
+    people().print(f"the last lines of {log}:", markup=False, soft_wrap=True)
+    for line in lines:
+        people().print(f"  {line}", markup=False, soft_wrap=True)

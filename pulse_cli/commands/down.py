@@ -1,0 +1,16 @@
+"""`pulse down`."""
+
+from __future__ import annotations
+
+import typer
+
+from pulse_cli.context import Root
+
+
+def down(ctx: typer.Context) -> None:
+    """Stop every process of the stack; its data stay."""
+    from pulse_cli.output import people
+    from pulse_cli.targets.local import Local
+
+    stopped = Local(Root.of(ctx).state).down()
+    people().print(f"stopped {stopped} processes" if stopped else "nothing was running")

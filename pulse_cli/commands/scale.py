@@ -1,0 +1,38 @@
+"""`pulse scale`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pulse_cli.context import Root
+
+
+def scale(
+    ctx: typer.Context,
+    service: Annotated[str, typer.Argument(metavar="SERVICE=N", help="Such as posts=3.")],
+) -> None:
+    """Run N instances of a service, until the stack is stopped; the others are not touched."""
+    from pulse_cli.errors import ConfigError
+    from pulse_cli.output import people
+    from pulse_cli.stack.model import SERVICE_NAMES
+    from pulse_cli.targets.bringup import StartFailed
+    from pulse_cli.targets.local import Local
+    from pulse_cli.targets.progress import explain, shown
+
+    name, _, number = service.partition("=")
+    known = next((known for known in SERVICE_NAMES if known == name), None)
+    if known is None:
+        raise ConfigError(f"there is no service {name!r}; there are {', '.join(SERVICE_NAMES)}")
+    if not number.isdecimal():
+        raise ConfigError(f"scale takes SERVICE=N with a whole number, such as {known}=2")
+    local = Local(Root.of(ctx).state)
+    try:
+        with shown() as show:
+            stack = local.scale(known, int(number), show)
+    except StartFailed as failure:
+        explain(failure, local.log(failure.name))
+        raise
+    ports = [stack.instance_port(known, i) for i in range(stack.services[known].replicas)]
+    people().print(f"{known} runs on {', '.join(map(str, ports))}")
