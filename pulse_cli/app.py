@@ -25,6 +25,7 @@ from typing import Annotated
 
 import typer
 
+from pulse_cli.commands.bench import bench
 from pulse_cli.commands.doctor import doctor
 from pulse_cli.commands.down import down
 from pulse_cli.commands.logs import logs
@@ -36,15 +37,7 @@ from pulse_cli.context import Root
 from pulse_cli.errors import ExitCode, PulseError
 from pulse_cli.output import fail
 
-COMMANDS: tuple[Callable[..., None], ...] = (
-    doctor,
-    up,
-    down,
-    status,
-    logs,
-    restart,
-    scale,
-)
+COMMANDS: tuple[Callable[..., None], ...] = (doctor, up, down, status, logs, restart, scale, bench)
 """Every command, in the order of `pulse --help`; its name is the function's."""
 
 UNUSABLE_ERRNOS = {errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EROFS, errno.EDQUOT}
