@@ -27,6 +27,12 @@ LOOPBACK = "127.0.0.1"
 ENVOY_CONCURRENCY = 1
 """Worker threads: one serves about 3,000 requests/s (286-330 CPU µs each with every policy)."""
 
+GATEWAY_CONNECTIONS = 8_000
+"""Most client connections of the gateway at once."""
+
+DESCRIPTORS = 2 * GATEWAY_CONNECTIONS + 384
+"""Open files of a process: the gateway needs two for each client, and some of its own."""
+
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 

