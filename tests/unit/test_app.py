@@ -1,0 +1,82 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pulse_cli import app as module
+from pulse_cli.app import app, run
+from pulse_cli.errors import ExitCode, NotHealthy
+
+HEAVY = {"pydantic", "rich", "httpx", "jinja2", "locust", "psutil", "aiohttp", "redis", "jwt"}
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = "import sys; from pulse_cli.app import run; run(['--help']); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.splitlines()[-1].split())
+    assert "pulse_cli.app" in loaded
+    assert not HEAVY & loaded
+
+
+def test_help_shows_every_command_and_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--help"]) == 0
+    shown = capsys.readouterr().out
+    for command in module.COMMANDS:
+        assert f"\n  {command.__name__} " in shown
+    for code in ExitCode:
+        assert f"{code.value}  {code.meaning}" in shown
+
+
+def test_every_command_says_what_it_does_in_one_line() -> None:
+    for command in module.COMMANDS:
+        assert (command.__doc__ or "").strip().splitlines()[0].endswith(".")
+
+
+def test_a_wrong_command_line_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["nothing"]) == ExitCode.USAGE
+    assert run(["-C", "/no/such/folder", "health"]) == ExitCode.USAGE
+    assert "/no/such/folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "sentence"),
+    [
+        (NotHealthy("nothing runs"), ExitCode.NOT_HEALTHY, "pulse: nothing runs\n"),
+        (OSError(28, "No space left on device", "/x"), ExitCode.UNUSABLE, "No space left"),
+        (PermissionError(13, "Permission denied", "/x"), ExitCode.UNUSABLE, "cannot use /x"),
+        (KeyError("x"), ExitCode.UNEXPECTED, "unexpected KeyError"),
+        (KeyboardInterrupt(), ExitCode.INTERRUPTED, "pulse: interrupted\n"),
+    ],
+    ids=["ours", "full disk", "permission", "unexpected", "interrupt"],
+)
+def test_a_failure_is_one_sentence_and_its_exit_code(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: BaseException,
+    code: ExitCode,
+    sentence: str,
+) -> None:
+    def explode() -> None:
+        """Fail."""
+        raise error
+
+    monkeypatch.setattr(app, "registered_commands", list(app.registered_commands))
+    app.command("explode")(explode)
+    assert run(["explode"]) == code
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert sentence in shown.err
+    assert shown.err.count("\n") == 1
+    if code is ExitCode.UNEXPECTED:
+        with pytest.raises(KeyError):
+            run(["--debug", "explode"])
+
+
+def test_the_project_folder_is_an_option(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["-C", str(tmp_path), "health"]) == ExitCode.NOT_HEALTHY
+    assert str(tmp_path) in capsys.readouterr().err
+    (tmp_path / "pulse.toml").write_text("prot = 1")
+    assert run(["-C", str(tmp_path), "--version"]) == 0
