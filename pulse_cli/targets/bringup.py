@@ -14,6 +14,9 @@ from pulse_cli.targets.probes import Answer
 from pulse_cli.targets.supervisor import ENDED, RUNNING, Info, Supervisor
 
 TICK_SECONDS = 0.1
+ATTEMPTS = 3
+"""Starts after which a component that keeps ending has failed (Supervisor starts it again)."""
+
 DEADLINE_SECONDS = 60.0
 """How long one component may take, from its own start; RabbitMQ's slowest seen boot was 17."""
 
@@ -38,6 +41,7 @@ class Progress:
     ended: float = 0.0
     note: str = ""
     probe: Future[Answer] | None = field(default=None, repr=False)
+    pids: set[int] = field(default_factory=set)
 
     @property
     def name(self) -> str:
@@ -140,9 +144,13 @@ def _look(
     component = one.component
     if info is None:
         one.end(Phase.FAILED, "Supervisor does not know it")
-    elif _is_done(component, info):
+        return
+    if info.pid is not None:
+        one.pids.add(info.pid)
+    again = component.kind != "job" and info.state != "FATAL" and len(one.pids) < ATTEMPTS
+    if _is_done(component, info):
         one.end(Phase.READY)
-    elif info.state in ENDED:
+    elif info.state in ENDED and not again:
         one.end(Phase.FAILED, _why_ended(info, one.note))
     elif one.seconds is not None and one.seconds > DEADLINE_SECONDS:
         one.end(Phase.FAILED, f"not ready after {DEADLINE_SECONDS:.0f} s; last answer: {one.note}")

@@ -18,11 +18,11 @@ def locked(run: Path) -> Iterator[None]:
     Raises:
         Unusable: another command holds it.
     """
-    with (run / "lock").open("a+", encoding="utf-8") as file:
+    descriptor = os.open(run / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    with os.fdopen(descriptor, "r+", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            file.seek(0)
             raise Unusable(
                 f"another pulse command (pid {file.read().strip() or 'unknown'}) is changing "
                 f"the stack of {run.parent}; wait for it or end it"

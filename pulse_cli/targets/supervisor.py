@@ -66,16 +66,18 @@ class Supervisor:
             NotHealthy: when it ends or does not answer in time.
         """
         self.socket.unlink(missing_ok=True)
+        self.log.unlink(missing_ok=True)  # restarts are counted in it
         output = self.state / "logs" / "supervisord.out"
         with output.open("wb") as sink:
             process = subprocess.Popen(
-                [str(python), "-m", "supervisor.supervisord", "--nodaemon", "-c", str(config)],
+                [str(python), "-m", "supervisor.supervisord", "-n", "-s", "-c", str(config)],
                 cwd=self.state,
                 env={**os.environ, LABEL: str(self.state)},
                 stdin=subprocess.DEVNULL,
                 stdout=sink,
                 stderr=sink,
                 start_new_session=True,
+                umask=0o077,
             )
         deadline = time.monotonic() + START_SECONDS
         while not self.answers():
