@@ -22,6 +22,11 @@ M = TypeVar("M", bound=BaseModel)
 CACHE_SECONDS = 0.25
 """How long a look-up may take before the database is asked instead."""
 
+_DROPPED = b""
+_DROPPED_SECONDS = 6
+"""How long a dropped entry refuses to be filled: longer than a query may take (5 s), so that what
+was read before the drop cannot be kept after it."""
+
 FAILURES = (RedisError, OSError, TimeoutError)
 """What redis-py raises when Redis is away or refuses."""
 
@@ -68,30 +73,41 @@ class Cache:
         except FAILURES as error:
             self._failed(error)
             return [None] * len(ids)
-        entries = cast("list[bytes | None]", found)  # this client does not decode
+        # This client does not decode; what was dropped lately is as good as not there.
+        entries = [entry or None for entry in cast("list[bytes | None]", found)]
         missing = entries.count(None)
         self._misses.inc(missing)
         self._hits.inc(len(entries) - missing)
         return entries
 
     async def set_many(self, entries: Mapping[object, bytes]) -> None:
-        """Keep entries for the cache's time to live."""
+        """Keep what a write made, for the cache's time to live."""
+        await self._set_many(entries, only_new=False)
+
+    async def fill_many(self, entries: Mapping[object, bytes]) -> None:
+        """Keep what was read, unless there is an entry or one was dropped moments ago."""
+        await self._set_many(entries, only_new=True)
+
+    async def _set_many(self, entries: Mapping[object, bytes], *, only_new: bool) -> None:
         if not entries:
             return
         try:
             async with asyncio.timeout(CACHE_SECONDS):
                 pipe = self._redis.pipeline(transaction=False)
                 for key, value in entries.items():
-                    pipe.set(f"{self._prefix}{key}", value, ex=self._ttl)
+                    pipe.set(f"{self._prefix}{key}", value, ex=self._ttl, nx=only_new)
                 await pipe.execute()
         except FAILURES as error:
             self._failed(error)
 
     async def drop(self, *ids: object) -> None:
-        """Forget entries; if Redis is away they end with their time to live."""
+        """Forget entries, after the write; if Redis is away they end with their time to live."""
         try:
             async with asyncio.timeout(CACHE_SECONDS):
-                await self._redis.delete(*(f"{self._prefix}{i}" for i in ids))
+                pipe = self._redis.pipeline(transaction=False)
+                for i in ids:
+                    pipe.set(f"{self._prefix}{i}", _DROPPED, ex=_DROPPED_SECONDS)
+                await pipe.execute()
         except FAILURES as error:
             self._failed(error)
 
@@ -115,7 +131,7 @@ class Cache:
 
     async def _load(self, key: str, load: Callable[[], Awaitable[BaseModel]]) -> object:
         loaded = await load()
-        await self.set_many({key: loaded.model_dump_json().encode()})
+        await self.fill_many({key: loaded.model_dump_json().encode()})
         return loaded
 
     def _failed(self, error: Exception) -> None:

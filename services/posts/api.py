@@ -1,0 +1,100 @@
+"""HTTP endpoints of the posts service."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from pulse_sdk.contract.common import Page, PageQuery
+from pulse_sdk.contract.internal import Imported, ImportPosts, PostBatch, PostsByIds
+from pulse_sdk.contract.posts import Comment, CreateComment, CreatePost, Post, PostsQuery
+from services.kit.http import Access, Call, endpoint
+from services.posts.service import PostsService
+
+SERVICE = web.AppKey("service", PostsService)
+
+
+async def create(call: Call[CreatePost, None]) -> Post:
+    """Post a text, once for each `Idempotency-Key`."""
+    return await call.app[SERVICE].create(call.user, call.body, call.idempotency_key)
+
+
+async def newest(call: Call[None, PostsQuery]) -> Page[Post]:
+    """The newest posts, of one author when one is given."""
+    return await call.app[SERVICE].newest(call.query)
+
+
+async def get(call: Call[None, None]) -> Post:
+    """One post."""
+    return await call.app[SERVICE].get(call.id("post_id"))
+
+
+async def delete(call: Call[None, None]) -> None:
+    """Delete a post of the caller's own, with its likes and comments."""
+    await call.app[SERVICE].delete(call.user, call.id("post_id"))
+
+
+async def like(call: Call[None, None]) -> None:
+    """Like a post."""
+    await call.app[SERVICE].like(call.user, call.id("post_id"))
+
+
+async def unlike(call: Call[None, None]) -> None:
+    """Take a like back."""
+    await call.app[SERVICE].unlike(call.user, call.id("post_id"))
+
+
+async def comment(call: Call[CreateComment, None]) -> Comment:
+    """Comment on a post, once for each `Idempotency-Key`."""
+    return await call.app[SERVICE].comment(
+        call.user, call.id("post_id"), call.body, call.idempotency_key
+    )
+
+
+async def comments(call: Call[None, PageQuery]) -> Page[Comment]:
+    """The comments under a post, newest first."""
+    return await call.app[SERVICE].comments(call.id("post_id"), call.query)
+
+
+async def batch(call: Call[PostsByIds, None]) -> PostBatch:
+    """Posts by their ids, for other services."""
+    return await call.app[SERVICE].batch(call.body)
+
+
+async def import_posts(call: Call[ImportPosts, None]) -> Imported:
+    """Add posts, for the operator."""
+    return await call.app[SERVICE].import_posts(call.body)
+
+
+_POSTS = "/api/v1/posts"
+_POST = "/api/v1/posts/{post_id}"
+_LIKE = f"{_POST}/like"
+_COMMENTS = f"{_POST}/comments"
+
+ENDPOINTS = (
+    endpoint("POST", _POSTS, create, body=CreatePost, returns=Post, status=201),
+    endpoint("GET", _POSTS, newest, query=PostsQuery, returns=Page[Post]),
+    endpoint("GET", _POST, get, returns=Post),
+    endpoint("DELETE", _POST, delete),
+    endpoint("PUT", _LIKE, like),
+    endpoint("DELETE", _LIKE, unlike),
+    endpoint("POST", _COMMENTS, comment, body=CreateComment, returns=Comment, status=201),
+    endpoint("GET", _COMMENTS, comments, query=PageQuery, returns=Page[Comment]),
+    endpoint(
+        "POST",
+        "/internal/posts/batch",
+        batch,
+        body=PostsByIds,
+        returns=PostBatch,
+        access=Access.SERVICE,
+        callers=("social",),
+    ),
+    endpoint(
+        "POST",
+        "/internal/import",
+        import_posts,
+        body=ImportPosts,
+        returns=Imported,
+        access=Access.SERVICE,
+        callers=("operator",),
+    ),
+)
