@@ -25,6 +25,8 @@ class Identity:
 
     user_id: UUID
     session_id: UUID
+    expires_at: float
+    """When its access token ends (Unix time)."""
 
 
 def bearer(header: str | None) -> str:
@@ -47,7 +49,7 @@ def user_verifier(settings: Settings) -> Callable[[str], Identity]:
     key = settings.token_key.get_secret_value()
 
     @lru_cache(maxsize=_VERIFIED_TOKENS)
-    def decode(token: str) -> tuple[Identity, float]:
+    def decode(token: str) -> Identity:
         claims = jwt.decode(
             token,
             key,
@@ -57,16 +59,16 @@ def user_verifier(settings: Settings) -> Callable[[str], Identity]:
             leeway=_CLOCK_SKEW_SECONDS,
             options={"require": ["exp", "sub", "sid"]},
         )
-        return Identity(UUID(claims["sub"]), UUID(claims["sid"])), float(claims["exp"])
+        return Identity(UUID(claims["sub"]), UUID(claims["sid"]), float(claims["exp"]))
 
     def verify(token: str) -> Identity:
         try:
-            identity, expires = decode(token)
+            identity = decode(token)
         except jwt.ExpiredSignatureError:
             raise _expired() from None
         except (jwt.InvalidTokenError, ValueError, TypeError, AttributeError):
             raise ServiceError.unauthorized("token_invalid", "The token is not ours.") from None
-        if expires + _CLOCK_SKEW_SECONDS < time.time():
+        if identity.expires_at + _CLOCK_SKEW_SECONDS < time.time():
             raise _expired()
         return identity
 

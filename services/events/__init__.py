@@ -1,0 +1,1 @@
+"""Events that people attend: announcements, answers, capacity."""

@@ -1,0 +1,1 @@
+"""What happened that concerns a person, made from domain events."""
