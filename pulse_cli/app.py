@@ -28,6 +28,7 @@ import typer
 from pulse_cli.commands.bench import bench
 from pulse_cli.commands.doctor import doctor
 from pulse_cli.commands.down import down
+from pulse_cli.commands.health import health
 from pulse_cli.commands.logs import logs
 from pulse_cli.commands.restart import restart
 from pulse_cli.commands.scale import scale
@@ -37,7 +38,17 @@ from pulse_cli.context import Root
 from pulse_cli.errors import ExitCode, PulseError
 from pulse_cli.output import fail
 
-COMMANDS: tuple[Callable[..., None], ...] = (doctor, up, down, status, logs, restart, scale, bench)
+COMMANDS: tuple[Callable[..., None], ...] = (
+    doctor,
+    up,
+    down,
+    status,
+    logs,
+    restart,
+    scale,
+    health,
+    bench,
+)
 """Every command, in the order of `pulse --help`; its name is the function's."""
 
 UNUSABLE_ERRNOS = {errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EROFS, errno.EDQUOT}
