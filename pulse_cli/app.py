@@ -86,6 +86,14 @@ def _root(
             resolve_path=True,
         ),
     ] = Path(),
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Set a value of the stack, such as services.posts.replicas=2; may be repeated.",
+        ),
+    ] = None,
     debug: Annotated[
         bool, typer.Option("--debug", help="Show the traceback of an unexpected error.")
     ] = False,
@@ -98,7 +106,15 @@ def _root(
 ) -> None:
     root = ctx.ensure_object(Root)
     root.project_dir = project_dir
+    root.settings = dict(_pair(setting) for setting in settings or ())
     root.debug = debug
+
+
+def _pair(setting: str) -> tuple[str, str]:
+    key, equals, value = setting.partition("=")
+    if not key or not equals:
+        raise typer.BadParameter(f"{setting!r} is not KEY=VALUE", param_hint="--set")
+    return key, value
 
 
 for _command in COMMANDS:

@@ -23,6 +23,8 @@ class Root:
 
     project_dir: Path = field(default_factory=Path.cwd)
     debug: bool = False
+    settings: Mapping[str, object] = field(default_factory=dict)
+    """What `--set` says, by dotted key; it goes over `pulse.toml` and the environment."""
 
     @staticmethod
     def of(ctx: typer.Context) -> Root:
@@ -37,13 +39,9 @@ class Root:
     @cached_property
     def stack(self) -> Stack:
         """The configured stack. Raises `ConfigError`."""
-        return self.load({})
-
-    def load(self, flags: Mapping[str, object]) -> Stack:
-        """Load the stack with flags over it, by dotted key (`{"services.posts.replicas": 2}`)."""
         from pulse_cli.stack.load import load_stack
 
-        return load_stack(self.project_dir, flags)
+        return load_stack(self.project_dir, self.settings)
 
     def running(self) -> Stack:
         """Return the stack that this folder runs now. Raises `NotHealthy` when none does."""

@@ -69,7 +69,8 @@ def load_stack(
 
     Args:
         project_dir: where `pulse.toml` lies, if there is one.
-        overrides: flags by dotted key, such as `{"services.posts.replicas": 2}`.
+        overrides: flags by dotted key, such as `{"services.posts.replicas": 2}`; text is read
+            as a variable's is.
         environ: the environment; the process's own by default.
 
     Raises:
@@ -84,7 +85,8 @@ def load_stack(
             path = tuple(name.removeprefix(ENV_PREFIX).lower().split(ENV_DELIMITER))
             layers.put(path, _parse(text), name)
     for dotted, value in overrides.items():
-        layers.put(tuple(dotted.split(".")), value, "the command line")
+        parsed = _parse(value) if isinstance(value, str) else value
+        layers.put(tuple(dotted.split(".")), parsed, f"--set {dotted}")
     try:
         # As strict JSON, so that lists and addresses are read but `true` is no number.
         return Stack.model_validate_json(json.dumps(layers.values, default=str), strict=True)

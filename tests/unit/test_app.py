@@ -3,9 +3,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 
-from pulse_cli import app as module
-from pulse_cli.app import app, run
+from pulse_cli.app import COMMANDS, app, run
+from pulse_cli.context import Root
 from pulse_cli.errors import ExitCode, NotHealthy
 
 HEAVY = {"pydantic", "rich", "httpx", "jinja2", "locust", "psutil", "aiohttp", "redis", "jwt"}
@@ -22,14 +23,14 @@ def test_help_loads_nothing_heavy() -> None:
 def test_help_shows_every_command_and_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--help"]) == 0
     shown = capsys.readouterr().out
-    for command in module.COMMANDS:
+    for command in COMMANDS:
         assert f"\n  {command.__name__} " in shown
     for code in ExitCode:
         assert f"{code.value}  {code.meaning}" in shown
 
 
 def test_every_command_says_what_it_does_in_one_line() -> None:
-    for command in module.COMMANDS:
+    for command in COMMANDS:
         assert (command.__doc__ or "").strip().splitlines()[0].endswith(".")
 
 
@@ -73,10 +74,21 @@ def test_a_failure_is_one_sentence_and_its_exit_code(
             run(["--debug", "explode"])
 
 
-def test_the_project_folder_is_an_option(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_the_project_folder_and_settings_are_options(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["-C", str(tmp_path), "health"]) == ExitCode.NOT_HEALTHY
-    assert str(tmp_path) in capsys.readouterr().err
-    (tmp_path / "pulse.toml").write_text("prot = 1")
-    assert run(["-C", str(tmp_path), "--version"]) == 0
+    def show(ctx: typer.Context) -> None:
+        """Show what is configured."""
+        root = Root.of(ctx)
+        print(root.state, root.stack.gateway.port, root.stack.services.posts.replicas)
+
+    monkeypatch.setattr(app, "registered_commands", list(app.registered_commands))
+    app.command("show")(show)
+    (tmp_path / "pulse.toml").write_text("[gateway]\nport = 9000\n[services.posts]\nreplicas = 2")
+
+    assert run(["-C", str(tmp_path), "--set", "gateway.port=9001", "show"]) == 0
+    assert capsys.readouterr().out == f"{tmp_path}/.pulse 9001 2\n"
+    assert run(["-C", str(tmp_path), "--set", "gateway.port=many", "show"]) == ExitCode.USAGE
+    assert '--set gateway.port: gateway.port = "many"' in capsys.readouterr().err
+    assert run(["--set", "gateway.port", "show"]) == ExitCode.USAGE
+    assert "is not KEY=VALUE" in capsys.readouterr().err

@@ -63,7 +63,7 @@ def test_a_wrong_value_is_told_with_its_file_key_and_what_is_allowed(tmp_path: P
 def test_the_layer_that_set_the_wrong_value_is_blamed(tmp_path: Path) -> None:
     write(tmp_path, "[gateway]\nport = 9001")
     assert refusal(tmp_path, {"PULSE_GATEWAY__PORT": "none"}).startswith("PULSE_GATEWAY__PORT: ")
-    assert refusal(tmp_path, {}, {"gateway.port": 0}).startswith("the command line: ")
+    assert refusal(tmp_path, {}, {"gateway.port": 0}).startswith("--set gateway.port: ")
 
 
 @pytest.mark.parametrize("value", ["true", '"8000"', "1.5", "70000", "[1]", "2026-01-01"])
