@@ -1,0 +1,242 @@
+"""The true generator, probe and command against a small fake platform."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import UUID
+
+import psutil
+import pytest
+from pydantic import SecretStr
+
+from pulse_cli.bench.drive import Drive
+from pulse_cli.bench.measure import Client
+from pulse_cli.bench.plan import Identity, Plan
+from pulse_cli.bench.report import Report
+from pulse_cli.bench.statistics import percentile
+from pulse_cli.stack.model import Service, Services, Stack
+
+FAKE = Path(__file__).with_name("fake_platform.py")
+PEOPLE = [UUID(int=100 + i) for i in range(8)]
+
+
+@contextmanager
+def fake_platform(*options: str) -> Iterator[dict[str, int]]:
+    with subprocess.Popen(
+        [sys.executable, str(FAKE), *options], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdin is not None and process.stdout is not None
+        try:
+            yield json.loads(process.stdout.readline())
+        finally:
+            process.stdin.close()
+            process.wait(10)
+
+
+def a_plan(port: int, users: int, rate: float, duration: float) -> Plan:
+    return Plan(
+        scenario="scenarios.mixed",
+        host="127.0.0.1",
+        port=port,
+        users=users,
+        rate=rate,
+        ramp=0.5,
+        warmup=0.5,
+        duration=duration,
+        timeout=3.0,
+        seed=7,
+        run="test",
+        people=PEOPLE,
+        password=SecretStr("password"),
+        identities=[Identity(id=PEOPLE[0], username="u0001", token=SecretStr("t"))],
+    )
+
+
+async def drive(*plans: Plan) -> Client:
+    async with Drive(plans) as running:
+        timeline = await running.begin()
+        await running.gather()
+    return Client(running, timeline)
+
+
+def peers(port: int) -> list[str]:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/peers") as answer:
+        found: list[str] = json.load(answer)
+    return found
+
+
+async def test_every_intended_request_is_made_from_an_address_per_user() -> None:
+    with fake_platform() as ports:
+        client = await drive(a_plan(ports["gateway"], users=40, rate=80, duration=3))
+        seen = peers(ports["gateway"])
+    report = client.report()
+    assert report.requests == client.drive.intended == pytest.approx(240, abs=40)
+    assert report.errors == 0
+    assert seen == sorted(f"127.64.0.{i}" for i in range(1, 41))
+    assert {e.name for e in client.endpoints()} == {
+        "GET /api/v1/feed",
+        "GET /api/v1/posts",
+        "POST /api/v1/posts",
+    }
+
+
+async def test_two_processes_share_the_users_without_sharing_addresses() -> None:
+    with fake_platform() as ports:
+        plan = a_plan(ports["gateway"], users=10, rate=50, duration=2)
+        halves = [plan.model_copy(update={"first": i, "stride": 2}) for i in range(2)]
+        client = await drive(*halves)
+        assert len(peers(ports["gateway"])) == 10
+    assert client.report().requests == client.drive.intended == 100
+
+
+async def test_a_stall_shows_in_the_latency_from_the_intended_start() -> None:
+    with fake_platform("--stall", "100", "1.0") as ports:
+        client = await drive(a_plan(ports["gateway"], users=10, rate=50, duration=4))
+    report = client.report()
+    # Ten users meet the stall once each, but the pacing wanted about fifty requests during it.
+    samples = client.drive.samples
+    corrected = sorted(samples.corrected(i) for i in range(len(samples)))
+    plain = sorted(samples.latency)
+    assert percentile(plain, 0.9) < 0.1
+    assert percentile(corrected, 0.9) > 0.25
+    assert report.corrected.p99_ms > 700
+    assert client.late_p95 < 100, "waiting for an answer is not the generator's lateness"
+
+
+async def test_a_refused_connection_is_an_error() -> None:
+    with fake_platform() as ports:
+        port = ports["gateway"]
+    client = await drive(a_plan(port, users=5, rate=25, duration=1))
+    report = client.report()
+    assert report.requests > 0
+    assert report.error_rate == 1
+    assert "ConnectionRefusedError" in report.failures[0].reason
+
+
+async def test_failed_answers_are_grouped_by_their_code() -> None:
+    with fake_platform("--failing", "2") as ports:
+        client = await drive(a_plan(ports["gateway"], users=5, rate=50, duration=1))
+    report = client.report()
+    assert report.error_rate == pytest.approx(0.5, abs=0.1)
+    assert {failure.reason for failure in report.failures} == {"500 broken"}
+
+
+def a_project(folder: Path, ports: dict[str, int]) -> Path:
+    """A folder that looks like that of a running, seeded stack."""
+    state = folder / ".pulse"
+    (state / "run").mkdir(parents=True)
+    (state / "secrets" / "operator").mkdir(parents=True)
+    services = {name: Service(port=port) for name, port in ports.items() if name != "gateway"}
+    stack = Stack.model_validate(
+        {"gateway": {"port": ports["gateway"]}, "services": Services(**services).model_dump()}
+    )
+    (state / "run" / "stack.json").write_text(stack.model_dump_json())
+    users = [{"id": str(id_), "username": f"u{id_.int}"} for id_ in PEOPLE]
+    (state / "seed.json").write_text(json.dumps({"users": users}))
+    (state / "secrets" / "operator" / "seed_password").write_text("password")
+    return folder
+
+
+def pulse_bench(folder: Path, *options: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [Path(sys.executable).with_name("pulse"), "-C", str(folder), "bench", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+SHORT = ("--users", "40", "--rate", "300", "--ramp", "1", "--warmup", "1")
+
+
+def test_the_command_passes_a_quick_platform_and_writes_its_report(tmp_path: Path) -> None:
+    file = tmp_path / "report.json"
+    with fake_platform() as ports:
+        folder = a_project(tmp_path, ports)
+        run = pulse_bench(folder, "mixed", *SHORT, "--duration", "11", "--json", str(file))
+        out, err = run.communicate(timeout=90)
+    assert run.returncode == 0, out + err
+    assert "PASS" in out
+    report = Report.model_validate_json(file.read_text())
+    assert list(json.loads(file.read_text())) == [
+        *("schema", "scenario", "environment", "load", "client", "endpoints", "services"),
+        *("database", "gateway", "checks", "verdict", "reasons"),
+    ]
+    assert report.verdict == "pass"
+    assert report.client.requests == report.load.intended_requests
+    assert report.gateway.pairs > 90
+    assert report.load.generator.floor.requests > 2000
+    assert report.database.mean_ms == pytest.approx(1, abs=0.1)
+    assert report.services["posts"].requests > report.client.requests * 0.9
+    assert "password" not in file.read_text() + out + err
+
+
+def test_the_command_fails_a_platform_with_errors(tmp_path: Path) -> None:
+    with fake_platform("--failing", "20") as ports:
+        run = pulse_bench(a_project(tmp_path, ports), "mixed", *SHORT, "--duration", "9")
+        out, err = run.communicate(timeout=90)
+    assert run.returncode == 3, out + err
+    assert "FAIL" in out
+    assert "GET /api/v1/feed: 500 broken" in out
+    assert "pulse: error rate" in err
+
+
+def test_too_few_samples_are_inconclusive(tmp_path: Path) -> None:
+    with fake_platform() as ports:
+        run = pulse_bench(a_project(tmp_path, ports), "mixed", *SHORT, "--duration", "3")
+        out, err = run.communicate(timeout=90)
+    assert run.returncode == 4, out + err
+    assert "too few samples" in err
+
+
+def test_a_stack_that_was_never_seeded_is_said_so(tmp_path: Path) -> None:
+    with fake_platform() as ports:
+        folder = a_project(tmp_path, ports)
+        (folder / ".pulse" / "seed.json").unlink()
+        run = pulse_bench(folder, "mixed")
+        _, err = run.communicate(timeout=30)
+    assert run.returncode == 6
+    assert err.splitlines()[-1] == (
+        "pulse: the stack holds no seeded users; seed the stack with: pulse seed --users 1000"
+    )
+
+
+def test_an_unknown_scenario_names_those_there_are(tmp_path: Path) -> None:
+    run = pulse_bench(tmp_path, "nonsense")
+    _, err = run.communicate(timeout=30)
+    assert run.returncode == 2
+    assert "mixed, platform" in err
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
+def test_a_bench_that_is_stopped_leaves_nothing(
+    tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    with fake_platform() as ports:
+        run = pulse_bench(a_project(tmp_path, ports), "mixed", *SHORT)
+        process = psutil.Process(run.pid)
+        children = _wait_for_generator(process)
+        run.send_signal(number)
+        _, err = run.communicate(timeout=10)
+        _, alive = psutil.wait_procs(children, timeout=5)
+    assert run.returncode == code, err
+    assert "Traceback" not in err
+    assert not alive
+
+
+def _wait_for_generator(process: psutil.Process) -> list[psutil.Process]:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        children = process.children(recursive=True)
+        if any("pulse_cli.bench.generator" in child.cmdline() for child in children):
+            return children
+        time.sleep(0.1)
+    raise AssertionError("the generator did not start")
