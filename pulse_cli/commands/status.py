@@ -8,6 +8,8 @@ import typer
 
 from pulse_cli.context import JSON, Root
 
+WELL = {"running", "starting", "done"}
+
 
 def status(ctx: typer.Context, as_json: Annotated[bool, JSON] = False) -> None:
     """Show every component: its state, process, port, uptime and restarts."""
@@ -26,7 +28,7 @@ def status(ctx: typer.Context, as_json: Annotated[bool, JSON] = False) -> None:
         if as_json:
             emit_json({"running": False, "state": str(root.state), "components": []})
         raise
-    well = all(one.state in {"running", "done"} for one in found)
+    bad = [one.name for one in found if one.state not in WELL]
     if as_json:
         emit_json(
             {
@@ -43,7 +45,7 @@ def status(ctx: typer.Context, as_json: Annotated[bool, JSON] = False) -> None:
             [
                 (
                     one.name,
-                    f"[{'green' if one.state in {'running', 'done'} else 'red'}]{one.state}[/]",
+                    f"[{'green' if one.state in WELL else 'red'}]{one.state}[/]",
                     str(one.pid or ""),
                     str(one.port or ""),
                     ""
@@ -54,6 +56,7 @@ def status(ctx: typer.Context, as_json: Annotated[bool, JSON] = False) -> None:
                 for one in found
             ],
         )
-    if not well:
-        bad = ", ".join(one.name for one in found if one.state not in {"running", "done"})
-        raise NotHealthy(f"not running: {bad}; see: pulse logs COMPONENT, or start with: pulse up")
+    if bad:
+        raise NotHealthy(
+            f"not running: {', '.join(bad)}; see: pulse logs COMPONENT, or start with: pulse up"
+        )

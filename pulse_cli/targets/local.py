@@ -21,7 +21,7 @@ from pulse_cli.stack.secrets import OPERATOR, Secrets, ensure_secrets
 from pulse_cli.targets import ports, postgres, probes, processes, rabbitmq_home, runtime
 from pulse_cli.targets.bringup import Show, bring_up
 from pulse_cli.targets.lock import locked
-from pulse_cli.targets.plan import POSTGRES, STORES, Component, plan
+from pulse_cli.targets.plan import GATEWAY, POSTGRES, STORES, Component, plan
 from pulse_cli.targets.stopping import stop_components, stop_stack, undone_on_failure
 from pulse_cli.targets.supervisor import Supervisor
 
@@ -154,7 +154,7 @@ class Local:
         with locked(self.state / "run"):
             for group in ([n for n in chosen if n not in STORES], chosen):
                 stop_components(self.supervisor, group, RESTART_SECONDS)
-            self._start(components, show)
+            self._start([c for c in components if c.name in chosen], show)
 
     def scale(self, service: ServiceName, replicas: int, show: Show) -> Stack:
         """Run `replicas` instances of a service; the others are not restarted.
@@ -187,7 +187,8 @@ class Local:
                 self.supervisor.reread()
                 for name in added:
                     self.supervisor.add(name)
-                bring_up(self.supervisor, plan(new), show, {})
+                concerned = {*added, GATEWAY}
+                bring_up(self.supervisor, [c for c in plan(new) if c.name in concerned], show, {})
                 render_local(new, secrets, self.state, binaries)
                 write_private(self._record, new.model_dump_json(indent=2))
         return new

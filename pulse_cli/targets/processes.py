@@ -53,9 +53,13 @@ def lives(process: psutil.Process) -> bool:
 def stop(processes: Sequence[psutil.Process], grace_seconds: float) -> list[psutil.Process]:
     """Stop processes gracefully, users of the stores first, then by SIGKILL.
 
+    A supervisord among them is killed first: it would start again what is stopped here.
     Returns those that still live, which should be none.
     """
-    heads = _heads(processes)
+    supervisors = [p for p in processes if _is_supervisord(p)]
+    heads = _heads([p for p in processes if p not in supervisors])
+    for process in supervisors:
+        _signal(process, signal.SIGKILL)
     users = [p for p in heads if _name(p) not in STORES]
     stores = [p for p in heads if _name(p) in STORES]
     deadline = time.monotonic() + grace_seconds
@@ -84,6 +88,13 @@ def _heads(processes: Sequence[psutil.Process]) -> list[psutil.Process]:
     """Those whose parent is not among them: a parent stops its own children best."""
     pids = {p.pid for p in processes}
     return [p for p in processes if _parent(p) not in pids]
+
+
+def _is_supervisord(process: psutil.Process) -> bool:
+    try:
+        return "supervisor.supervisord" in process.cmdline()
+    except psutil.Error:
+        return False
 
 
 def _parent(process: psutil.Process) -> int | None:

@@ -21,7 +21,7 @@ from pulse_cli.targets.processes import LABEL
 
 START_SECONDS = 10.0
 POLL_SECONDS = 0.02
-RPC_SECONDS = 3.0
+RPC_SECONDS = 2.0
 """How long a call may take; a supervisord that was stopped (SIGSTOP) never answers."""
 
 RUNNING = {"RUNNING", "STARTING"}
