@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel
 from redis.asyncio import Redis
@@ -80,15 +80,15 @@ class Cache:
         self._hits.inc(len(entries) - missing)
         return entries
 
-    async def set_many(self, entries: Mapping[object, bytes]) -> None:
+    async def set_many(self, entries: Mapping[Any, bytes]) -> None:
         """Keep what a write made, for the cache's time to live."""
         await self._set_many(entries, only_new=False)
 
-    async def fill_many(self, entries: Mapping[object, bytes]) -> None:
+    async def fill_many(self, entries: Mapping[Any, bytes]) -> None:
         """Keep what was read, unless there is an entry or one was dropped moments ago."""
         await self._set_many(entries, only_new=True)
 
-    async def _set_many(self, entries: Mapping[object, bytes], *, only_new: bool) -> None:
+    async def _set_many(self, entries: Mapping[Any, bytes], *, only_new: bool) -> None:
         if not entries:
             return
         try:

@@ -116,7 +116,7 @@ class PostsService:
         if missing:
             loaded = {post.id: _json(post) for post in await self._store.by_ids(missing)}
             entries |= loaded
-            await self._posts.fill_many(dict(loaded))
+            await self._posts.fill_many(loaded)
         found = b",".join(entry for entry in entries.values() if entry is not None)
         return PostBatch.model_validate_json(b'{"items":[%b]}' % found)
 
