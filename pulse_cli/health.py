@@ -12,6 +12,8 @@ from uuid import UUID
 
 import httpx
 import jwt
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from pulse_cli.stack.model import ROUTES, SERVICE_NAMES, Route, ServiceName, Stack
 from pulse_cli.stack.secrets import OPERATOR, Secrets
@@ -57,7 +59,7 @@ async def check(stack: Stack, secrets: Secrets) -> list[Check]:
                 for index in range(stack.services[name].replicas)
             ),
             _store("postgres", probes.postgres, stack.postgres.host, stack.postgres.port),
-            _store("redis", probes.redis, stack.redis.host, stack.redis.port),
+            _timed("store", "redis", _redis(stack, secrets)),
             _store("rabbitmq", probes.amqp, stack.rabbitmq.host, stack.rabbitmq.port),
             *(
                 _timed("route", route.prefix, _route(client, stack, route, token))
@@ -100,9 +102,24 @@ def _store(
 ) -> Awaitable[Check]:
     async def look() -> _Answer:
         answer = await asyncio.to_thread(probe, host, port)
-        return _Answer(answer.ready, answer.said)
+        return _Answer(answer.ready, "accepts connections" if answer.ready else answer.said)
 
     return _timed("store", name, look())
+
+
+async def _redis(stack: Stack, secrets: Secrets) -> _Answer:
+    client = Redis(
+        host=stack.redis.host,
+        port=stack.redis.port,
+        password=secrets.get(OPERATOR, "redis_password"),
+    )
+    try:
+        await client.ping()
+    except RedisError as error:
+        return _Answer(False, str(error))
+    finally:
+        await client.aclose()
+    return _Answer(True, "answers PING")
 
 
 async def _route(client: httpx.AsyncClient, stack: Stack, route: Route, token: str) -> _Answer:

@@ -5,6 +5,8 @@ import httpx
 import jwt
 import pytest
 import respx
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from pulse_cli.app import run
 from pulse_cli.errors import ExitCode
@@ -25,8 +27,15 @@ def secrets(tmp_path: Path) -> Secrets:
 @pytest.fixture
 def stores(monkeypatch: pytest.MonkeyPatch) -> dict[str, Answer]:
     answers = dict.fromkeys(("postgres", "redis", "amqp"), Answer(True, "ready"))
-    for name in answers:
+    for name in ("postgres", "amqp"):
         monkeypatch.setattr(probes, name, lambda host, port, name=name: answers[name])
+
+    async def ping(self: Redis) -> bool:
+        if not answers["redis"].ready:
+            raise RedisError(answers["redis"].said)
+        return True
+
+    monkeypatch.setattr(Redis, "ping", ping)
     return answers
 
 
@@ -112,6 +121,7 @@ async def test_what_is_ill_says_why(secrets: Secrets, stores: dict[str, Answer])
     }  # fmt: skip
     assert "redis down" in checks["posts-0"].said
     assert checks["social-0"].said == "refused"
+    assert checks["redis"].said == "connection refused"
 
 
 def running(project: Path) -> None:
