@@ -225,10 +225,11 @@ class Local:
     def _stop_all(self) -> int:
         stopped = stop_stack(self.state, self.supervisor)
         for file in (self._record, self._configured, self.supervisor.socket):
-            file.unlink(missing_ok=True)
-        sockets = runtime.runtime_path(self.state)
-        if sockets != self.state / "run":
-            shutil.rmtree(sockets, ignore_errors=True)
+            if file.is_file() or file.is_socket():
+                file.unlink()
+        short = runtime.runtime_path(self.state)
+        if short != self.state / "run":
+            shutil.rmtree(short, ignore_errors=True)
         return stopped
 
     def _forget(self, names: Sequence[str]) -> None:
@@ -285,7 +286,6 @@ class Local:
             private_folder(self.state)
             for name in ("run", "logs", "rendered", "data", "data/redis", "data/rabbitmq"):
                 private_folder(self.state / name)
-            runtime.runtime_folder(self.state)
         except OSError as error:
             raise Unusable(f"cannot use {error.filename}: {error.strerror}") from None
         free = shutil.disk_usage(self.state).free
@@ -300,7 +300,7 @@ class Local:
         postgres.initialise(binaries.postgres_bin, self.state / "data" / "postgres", password)
 
     def _trimmed(self, binaries: Binaries) -> Binaries:
-        into = self.state / "rendered" / "rabbitmq-home"
+        into = runtime.runtime_folder(self.state) / "rabbitmq-home"
         return replace(binaries, rabbitmq_home=rabbitmq_home.trim(binaries.rabbitmq_home, into))
 
 

@@ -21,7 +21,7 @@ def last_lines(log: Path, count: int) -> list[str]:
     try:
         with log.open(encoding="utf-8", errors="replace") as file:
             return [line.rstrip("\n") for line in deque(file, maxlen=count)]
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
 
 
@@ -80,14 +80,14 @@ class _Followed:
     def _open(self) -> None:
         try:
             file = self._log.open(encoding="utf-8", errors="replace")
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return
         self._file = self._stack.enter_context(file)
 
     def _rotated(self, file: TextIO) -> bool:
         try:
             now = self._log.stat()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return False
         opened = os.fstat(file.fileno())
         return now.st_ino != opened.st_ino or now.st_size < file.tell()

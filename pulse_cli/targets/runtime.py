@@ -1,14 +1,15 @@
-"""Where a stack's Unix sockets lie.
+"""Where what needs a short and plain path lies: Supervisor's socket, RabbitMQ's scripts.
 
-A socket's path must fit in 108 bytes (Linux; 104 on macOS), and a project folder may lie
-anywhere. So when `.pulse/run` is too long a path, the sockets lie in a private folder below
-/tmp whose name follows from the state folder's path, so that every command finds it again.
+A socket's path must fit in 108 bytes (Linux; 104 on macOS), the scripts break on a space, and a
+project folder may be called anything. So when `.pulse/run` will not do, they lie in a private
+folder below /tmp whose name follows from the state folder's path: every command finds it again.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 import stat
 from pathlib import Path
 
@@ -17,20 +18,24 @@ from pulse_cli.errors import Unusable
 SOCKET_PATH_LIMIT = 92
 """Bytes: the smallest limit among the platforms, less the `.<pid>` that supervisord adds."""
 
+PLAIN = re.compile(r"[\w./+@:-]+", re.ASCII)
+"""A path that a careless shell script reads as one word."""
+
 SUPERVISOR_SOCKET = "supervisor.sock"
 
 
 def runtime_path(state: Path) -> Path:
-    """Return the folder of the sockets of a state folder, without making it."""
+    """Return the runtime folder of a state folder, without making it."""
     inside = state / "run"
-    if len(os.fsencode(inside / SUPERVISOR_SOCKET)) <= SOCKET_PATH_LIMIT:
+    short = len(os.fsencode(inside / SUPERVISOR_SOCKET)) <= SOCKET_PATH_LIMIT
+    if short and PLAIN.fullmatch(str(inside)):
         return inside
     name = hashlib.sha256(os.fsencode(state)).hexdigest()[:12]
     return Path("/tmp") / f"pulse-{os.geteuid()}" / name  # noqa: S108 - its owner is checked
 
 
 def runtime_folder(state: Path) -> Path:
-    """Make the folder of the sockets of a state folder, private to this user.
+    """Make the runtime folder of a state folder, private to this user.
 
     Raises:
         Unusable: when the folder, or the one above it, belongs to somebody else.

@@ -82,9 +82,9 @@ class Supervisor:
         deadline = time.monotonic() + START_SECONDS
         while not self.answers():
             if process.poll() is not None or time.monotonic() > deadline:
-                said = output.read_text(errors="replace").strip().splitlines()
                 process.kill()
-                raise NotHealthy(f"supervisord did not start: {said[-1] if said else 'no word'}")
+                said = output.read_text(errors="replace").strip().splitlines()
+                raise NotHealthy(f"supervisord did not start: {said[0] if said else 'no word'}")
             time.sleep(POLL_SECONDS)
 
     def answers(self) -> bool:
