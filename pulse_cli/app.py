@@ -32,6 +32,7 @@ from pulse_cli.commands.health import health
 from pulse_cli.commands.logs import logs
 from pulse_cli.commands.restart import restart
 from pulse_cli.commands.scale import scale
+from pulse_cli.commands.seed import seed
 from pulse_cli.commands.status import status
 from pulse_cli.commands.up import up
 from pulse_cli.context import Root
@@ -47,6 +48,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     restart,
     scale,
     health,
+    seed,
     bench,
 )
 """Every command, in the order of `pulse --help`; its name is the function's."""
