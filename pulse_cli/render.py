@@ -35,8 +35,8 @@ from pulse_cli.stack.secrets import OPERATOR, Secrets
 from pulse_cli.targets.processes import LABEL
 from pulse_cli.targets.runtime import supervisor_socket
 
-UNWRITABLE_IN_INI = re.compile(r'["\r\n]|\s[;#]')
-"""What a path cannot contain in Supervisor's configuration, which has no escape for it."""
+NOT_IN_INI = re.compile(r"[\r\n]|\s[;#]")
+"""What Supervisor's configuration cannot hold: it has no escape for these."""
 
 
 def render_local(
@@ -52,12 +52,13 @@ def render_local(
     services are told of.
 
     Raises:
-        Unusable: the state folder's path cannot be written in Supervisor's configuration.
+        Unusable: the state folder's path, or another value, cannot be written in Supervisor's
+            configuration.
         MissingComponent: this is root, and PostgreSQL cannot be run as anybody else.
         OSError: a file cannot be written.
     """
-    if UNWRITABLE_IN_INI.search(str(state)):
-        raise Unusable(f"{state} cannot hold a stack: rename the folder without quotes, ; or #")
+    if "%" in str(state):  # Supervisor expands some values once and some twice
+        raise Unusable(f"{state} cannot hold a stack: rename the folder without %")
     folder = private_folder(state / "rendered")
     serving = serving or stack
     render_gateway(serving, secrets, state)
@@ -142,9 +143,23 @@ def _environment() -> Environment:
     environment.globals["version"] = version("pulse-platform")
     environment.filters["json"] = lambda value: json.dumps(value, default=str)
     environment.filters["seconds"] = lambda value: f"{value:.9f}s"
-    environment.filters["command"] = lambda argv: shlex.join(argv).replace("%", "%%")
-    environment.filters["ini"] = lambda value: str(value).replace("%", "%%")
+    environment.filters["command"] = lambda argv: _ini(shlex.join(argv))
+    environment.filters["ini"] = _ini
+    environment.filters["quoted"] = _quoted
     return environment
+
+
+def _ini(value: object) -> str:
+    text = str(value)
+    if NOT_IN_INI.search(text):
+        raise Unusable(f"{text!r} cannot be used: it has a line break, or ; or # after a space")
+    return text.replace("%", "%%")
+
+
+def _quoted(value: object) -> str:
+    if '"' in str(value):
+        raise Unusable(f"{str(value)!r} cannot be used: it has a double quote")
+    return f'"{_ini(value)}"'
 
 
 def _descriptors() -> int:

@@ -1,13 +1,14 @@
 import json
 import shlex
+import signal
 import sys
-from configparser import RawConfigParser
 from pathlib import Path
 from typing import Any
 
 import pytest
 from jinja2 import UndefinedError
-from supervisor.datatypes import dict_of_key_value_pairs
+from supervisor.datatypes import RestartUnconditionally
+from supervisor.options import ServerOptions
 
 from pulse_cli import render
 from pulse_cli.components import Binaries
@@ -39,22 +40,13 @@ def as_json(file: Path) -> Any:
     return json.loads(file.read_text())
 
 
-def supervisor(state: Path) -> RawConfigParser:
-    """Read as supervisord itself does (supervisor.options.UnhosedConfigParser)."""
-    parser = RawConfigParser(inline_comment_prefixes=(";", "#"), strict=True)
-    parser.read_string((state / "rendered" / "supervisord.conf").read_text())
-    return parser
-
-
-def expanded(text: str) -> str:
-    return text % {}
-
-
-def environment_of(parser: RawConfigParser, program: str) -> dict[str, str]:
-    pairs: dict[str, str] = dict_of_key_value_pairs(
-        expanded(parser[f"program:{program}"]["environment"])
-    )
-    return pairs
+def supervisor(state: Path) -> dict[str, Any]:
+    """The programs' configurations as supervisord itself reads them."""
+    (state / "logs").mkdir()
+    (state / "run").mkdir()
+    options = ServerOptions()
+    options.realize(["-c", str(state / "rendered" / "supervisord.conf")])
+    return {p.name: p for group in options.process_group_configs for p in group.process_configs}
 
 
 def test_only_the_owner_may_read_what_is_rendered(tmp_path: Path) -> None:
@@ -110,40 +102,40 @@ def test_endpoints_and_peers_follow_the_replicas(tmp_path: Path) -> None:
 
 def test_supervisor_runs_every_program_with_its_label(tmp_path: Path) -> None:
     render_into(tmp_path, services__users__replicas=2)
-    parser = supervisor(tmp_path)
-    programs = [s.removeprefix("program:") for s in parser.sections() if s.startswith("program:")]
+    programs = supervisor(tmp_path)
     assert set(programs) == {
         "epmd", "rabbitmq", "postgres", "redis", "migrate", "envoy", "users-1",
         *(f"{name}-0" for name in SERVICE_NAMES),
     }  # fmt: skip
-    for name in programs:
-        section = parser[f"program:{name}"]
-        assert environment_of(parser, name)["STACK_STATE_DIR"] == str(tmp_path)
-        assert section["autostart"] == "false"
-        assert section["autorestart"] == ("false" if name == "migrate" else "true")
-        assert section["stdout_logfile"] == f"{tmp_path}/logs/{name}.log"
-    tiers = {name: int(parser[f"program:{name}"]["priority"]) for name in programs}
+    for name, program in programs.items():
+        assert program.environment["STACK_STATE_DIR"] == str(tmp_path)
+        assert not program.autostart
+        assert program.autorestart is (False if name == "migrate" else RestartUnconditionally)
+        assert program.stdout_logfile == f"{tmp_path}/logs/{name}.log"
+    tiers = {name: program.priority for name, program in programs.items()}
     assert tiers["postgres"] < tiers["migrate"] < tiers["users-1"] < tiers["envoy"]
-    assert parser["program:postgres"]["stopsignal"] == "INT"
+    assert programs["postgres"].stopsignal == signal.SIGINT
 
 
-def test_supervisor_reads_paths_as_they_are(tmp_path: Path) -> None:
-    state = tmp_path / "Jo's 100% (new) folder, ü" / ".pulse"
+def test_supervisor_reads_paths_and_settings_as_they_are(tmp_path: Path) -> None:
+    state = tmp_path / "Jo's (new) folder, ü" / ".pulse"
     state.mkdir(parents=True)
-    render_into(state)
-    parser = supervisor(state)
-    assert environment_of(parser, "users-0")["SERVICE_SECRETS_DIR"] == f"{state}/secrets/users"
-    assert environment_of(parser, "redis")["STACK_STATE_DIR"] == str(state)
-    command = shlex.split(expanded(parser["program:redis"]["command"]))
+    render_into(state, tokens__issuer="100% o'pulse, really")
+    programs = supervisor(state)
+    told = programs["users-0"].environment
+    assert told["SERVICE_SECRETS_DIR"] == f"{state}/secrets/users"
+    assert told["SERVICE_TOKEN_ISSUER"] == "100% o'pulse, really"
+    assert programs["redis"].environment["STACK_STATE_DIR"] == str(state)
+    command = shlex.split(programs["redis"].command)
     assert command == ["/opt/redis-server", f"{state}/rendered/redis.conf"]
-    assert expanded(parser["program:redis"]["directory"]) == str(state)
+    assert programs["redis"].directory == str(state)
 
 
-@pytest.mark.parametrize("name", ['say "hi"', "two\nlines", "a ;b", "a #b"])
+@pytest.mark.parametrize("name", ['say "hi"', "two\nlines", "a ;b", "a #b", "100%"])
 def test_a_path_that_supervisor_cannot_hold_is_refused(tmp_path: Path, name: str) -> None:
     state = tmp_path / name
     state.mkdir()
-    with pytest.raises(Unusable, match="rename the folder"):
+    with pytest.raises(Unusable, match="cannot"):
         render_into(state)
 
 
