@@ -82,7 +82,8 @@ class Importer:
         async def work() -> None:
             nonlocal imported
             for body, size in bodies:  # shared: each worker takes the next batch
-                imported += await self._send(service, body)
+                new = await self._send(service, body)
+                imported += new
                 advance(size)
 
         async with asyncio.TaskGroup() as workers:
