@@ -33,7 +33,7 @@ _BATCH = 1000
 _IN_FLIGHT = 3
 _REQUEST_SECONDS = 30.0
 _TOKEN_SECONDS = 600
-_FEEDS_SECONDS = 60.0
+_STALL_SECONDS = 30.0
 _POLL_SECONDS = 0.2
 
 
@@ -60,19 +60,42 @@ class Importer:
         return await self._import("social", bodies, advance)
 
     async def posts(self, posts: Iterable[ImportPost], advance: Advance) -> int:
-        """Import posts; how many were new. Returns when the feeds have taken them in."""
-        before = await self._posts_in_feeds()
+        """Import posts; how many were new. The feeds learn of them by events, hence later."""
         bodies = ((ImportPosts(posts=rows), len(rows)) for rows in _batches(posts))
-        imported = await self._import("posts", bodies, advance)
-        deadline = time.monotonic() + _FEEDS_SECONDS
-        while await self._posts_in_feeds() - before < imported:
-            if time.monotonic() > deadline:
+        return await self._import("posts", bodies, advance)
+
+    async def posts_in_feeds(self) -> int:
+        """How many posts the social service has taken into feeds since it started."""
+        answer = await self._request("social", "GET", "/metrics")
+        return int(
+            sum(
+                sample.value
+                for family in text_string_to_metric_families(answer.text)
+                if family.name == "events_handled"
+                for sample in family.samples
+                if sample.name == "events_handled_total"
+                and sample.labels == {"type": "post.created", "outcome": "handled"}
+            )
+        )
+
+    async def feeds_caught_up(self, before: int, posts: int, advance: Advance) -> None:
+        """Wait until `posts` more than `before` are in feeds.
+
+        Raises:
+            NotHealthy: for a long time no post was taken in.
+        """
+        seen, progressed = 0, time.monotonic()
+        while seen < posts:
+            if time.monotonic() - progressed > _STALL_SECONDS:
                 raise NotHealthy(
-                    f"the posts were imported, but the feeds did not take them in within "
-                    f"{_FEEDS_SECONDS:.0f} s; see: pulse logs social"
+                    f"the posts are imported, but no feed took one in for {_STALL_SECONDS:.0f} s; "
+                    "see: pulse logs social"
                 )
             await asyncio.sleep(_POLL_SECONDS)
-        return imported
+            now = min(await self.posts_in_feeds() - before, posts)
+            if now > seen:
+                advance(now - seen)
+                seen, progressed = now, time.monotonic()
 
     async def _import(
         self, service: ServiceName, bodies: Iterator[tuple[BaseModel, int]], advance: Advance
@@ -103,18 +126,6 @@ class Importer:
             },
         )
         return int(answer.json()["imported"])
-
-    async def _posts_in_feeds(self) -> float:
-        """How many `post.created` the social service has handled since it started."""
-        answer = await self._request("social", "GET", "/metrics")
-        return sum(
-            sample.value
-            for family in text_string_to_metric_families(answer.text)
-            if family.name == "events_handled"
-            for sample in family.samples
-            if sample.name == "events_handled_total"
-            and sample.labels == {"type": "post.created", "outcome": "handled"}
-        )
 
     async def _request(
         self,

@@ -60,15 +60,16 @@ def seed_stack(
         async with httpx.AsyncClient(trust_env=False) as client:
             importer = Importer(stack, client, secrets.get("operator", "service_key"))
             password = SecretStr(secrets.get("operator", "seed_password"))
+            in_feeds = await importer.posts_in_feeds()
             bars = [
                 _bar(progress, name, total)
                 for name, total in zip(("users", "follows", "posts"), totals, strict=True)
             ]
-            return (
-                await importer.users(cast.users(), password, bars[0]),
-                await importer.follows(cast.follows(), bars[1]),
-                await importer.posts(cast.posts(posts_per_user), bars[2]),
-            )
+            users = await importer.users(cast.users(), password, bars[0])
+            follows = await importer.follows(cast.follows(), bars[1])
+            posts = await importer.posts(cast.posts(posts_per_user), bars[2])
+            await importer.feeds_caught_up(in_feeds, posts, _bar(progress, "feeds", posts))
+            return users, follows, posts
 
     with Progress(
         TextColumn("{task.description:<8}"),
