@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 BATCH = 100
 RETRY_SECONDS = (1, 5, 30, 120)
+IDLE_SECONDS = 30.0
+"""After so long without an event the consumer makes sure that it still is one."""
 _ATTEMPT = "x-attempt"
 _adapter: TypeAdapter[DomainEvent] = TypeAdapter(DomainEvent)
 
@@ -51,7 +53,12 @@ async def consume(
     arrived: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
     await queue.consume(arrived.put)
     while True:
-        batch = [await arrived.get()]
+        try:
+            async with asyncio.timeout(IDLE_SECONDS):
+                batch = [await arrived.get()]
+        except TimeoutError:
+            await _still_consumed(channel, subscription)
+            continue
         while len(batch) < BATCH and not arrived.empty():
             batch.append(arrived.get_nowait())
         await _handle(channel, subscription, batch)
@@ -89,11 +96,11 @@ async def _handle(
         except ValidationError:
             log.exception("an event on %s cannot be read", subscription.queue)
             await _forward(channel, message, f"{subscription.queue}.parked")
-    try:
-        await _apply(subscription, [event for _, event in events])
-        return
-    except Exception:
-        if len(events) > 1:
+    if len(events) > 1:
+        try:
+            await _apply(subscription, [event for _, event in events])
+            return
+        except Exception:
             log.warning("a batch on %s failed; handling each alone", subscription.queue)
     for message, event in events:
         try:

@@ -76,10 +76,10 @@ async def observed(request: web.Request, handler: Handler) -> web.StreamResponse
     finally:
         elapsed = time.perf_counter() - started
         key = (request.method, route_template(request), status)
-        child = _children.get(key)
-        if child is None:
-            child = _children[key] = REQUESTS.labels(*map(str, key))
-        if status != 101:
+        if status != 101:  # the life of a WebSocket is no time to answer
+            child = _children.get(key)
+            if child is None:
+                child = _children[key] = REQUESTS.labels(*map(str, key))
             child.observe(elapsed)
         if status >= 500:
             log.warning("%s %s answered %d in %.3f s", request.method, key[1], status, elapsed)
