@@ -35,6 +35,9 @@ from pulse_cli.stack.secrets import OPERATOR, Secrets
 from pulse_cli.targets.processes import LABEL
 from pulse_cli.targets.runtime import supervisor_socket
 
+PLAIN_PATH = re.compile(r"[\w ./@+,:=~-]+")
+"""Paths that RabbitMQ hands to a shell unharmed and that Supervisor does not expand."""
+
 NOT_IN_INI = re.compile(r"[\r\n]|\s[;#]")
 """What Supervisor's configuration cannot hold: it has no escape for these."""
 
@@ -57,8 +60,11 @@ def render_local(
         MissingComponent: this is root, and PostgreSQL cannot be run as anybody else.
         OSError: a file cannot be written.
     """
-    if "%" in str(state):  # Supervisor expands some values once and some twice
-        raise Unusable(f"{state} cannot hold a stack: rename the folder without %")
+    if not PLAIN_PATH.fullmatch(str(state)):
+        raise Unusable(
+            f"{str(state)!r} cannot hold a stack: "
+            "rename the folder to letters, digits, spaces and . _ - + @ , : = ~"
+        )
     folder = private_folder(state / "rendered")
     serving = serving or stack
     render_gateway(serving, secrets, state)
@@ -141,7 +147,7 @@ def _environment() -> Environment:
         autoescape=False,  # noqa: S701 - no HTML is rendered; each format has its own filter
     )
     environment.globals["version"] = version("pulse-platform")
-    environment.filters["json"] = lambda value: json.dumps(value, default=str)
+    environment.filters["json"] = lambda value: json.dumps(value, default=str, ensure_ascii=False)
     environment.filters["seconds"] = lambda value: f"{value:.9f}s"
     environment.filters["command"] = lambda argv: _ini(shlex.join(argv))
     environment.filters["ini"] = _ini

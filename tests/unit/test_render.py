@@ -118,7 +118,7 @@ def test_supervisor_runs_every_program_with_its_label(tmp_path: Path) -> None:
 
 
 def test_supervisor_reads_paths_and_settings_as_they_are(tmp_path: Path) -> None:
-    state = tmp_path / "Jo's (new) folder, ü" / ".pulse"
+    state = tmp_path / "A new folder, ü" / ".pulse"
     state.mkdir(parents=True)
     render_into(state, tokens__issuer="100% o'pulse, really")
     programs = supervisor(state)
@@ -131,12 +131,20 @@ def test_supervisor_reads_paths_and_settings_as_they_are(tmp_path: Path) -> None
     assert programs["redis"].directory == str(state)
 
 
-@pytest.mark.parametrize("name", ['say "hi"', "two\nlines", "a ;b", "a #b", "100%"])
-def test_a_path_that_supervisor_cannot_hold_is_refused(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    "name", ['say "hi"', "two\nlines", "a ;b", "a #b", "100%", "it's", "$(id)"]
+)
+def test_a_path_that_is_not_plain_is_refused(tmp_path: Path, name: str) -> None:
     state = tmp_path / name
     state.mkdir()
-    with pytest.raises(Unusable, match="cannot"):
+    with pytest.raises(Unusable, match="rename the folder"):
         render_into(state)
+
+
+def test_a_setting_that_supervisor_cannot_hold_is_refused(tmp_path: Path) -> None:
+    for issuer in ('say "hi"', "two\nlines", "a ;b"):
+        with pytest.raises(Unusable, match="cannot be used"):
+            render_into(tmp_path, tokens__issuer=issuer)
 
 
 def test_no_secret_is_in_a_command_or_an_environment(tmp_path: Path) -> None:
@@ -171,6 +179,13 @@ def test_each_service_has_its_own_user_of_redis(tmp_path: Path) -> None:
         assert f"&{name}:*" in users[name]
         assert {"resetkeys", "resetchannels", "-@admin", "-@dangerous"} <= set(users[name])
     assert len({words[3] for words in users.values()}) == 7
+
+
+def test_redis_reads_its_folder_as_it_is(tmp_path: Path) -> None:
+    state = tmp_path / "A new folder, ü"
+    state.mkdir()
+    render_into(state)
+    assert f'dir "{state}/data/redis"' in (state / "rendered" / "redis.conf").read_text()
 
 
 def test_rabbitmq_gets_one_user_with_a_hash(tmp_path: Path) -> None:
