@@ -66,6 +66,18 @@ async def consume(
         await batch[-1].ack(multiple=True)
 
 
+async def _still_consumed(channel: AbstractChannel, subscription: Subscription) -> None:
+    """Fail when the broker has ended the consumer, which it does when a queue is deleted or moves.
+
+    Raises:
+        ConnectionError: nobody consumes the queue.
+        aio_pika.exceptions.ChannelNotFoundEntity: it is gone.
+    """
+    queue = await channel.declare_queue(subscription.queue, passive=True)
+    if queue.declaration_result.consumer_count == 0:
+        raise ConnectionError(f"nothing consumes {subscription.queue} any more")
+
+
 async def declare(channel: AbstractChannel, subscription: Subscription) -> AbstractQueue:
     """Make the subscription's queues and bindings, unless they are there."""
     exchange = await declare_exchange(channel)
