@@ -3,6 +3,8 @@
 A check passes or fails only when its interval lies wholly on one side of its target. Reasons not to
 trust the instrument make the whole run inconclusive, whatever was measured. Falling short of the
 intended rate does so only where nothing failed: a platform too slow to take the load has failed.
+Other programs on the machine can only make things slower, so they excuse a failure and leave a
+pass alone.
 """
 
 from __future__ import annotations
@@ -24,12 +26,6 @@ from pulse_cli.errors import CheckFailed, Inconclusive, PulseError
 
 Verdict = Literal["pass", "fail", "inconclusive"]
 
-VERDICT_ERRORS: dict[Verdict, type[PulseError]] = {
-    "fail": CheckFailed,
-    "inconclusive": Inconclusive,
-}
-"""How a command ends that came to a verdict other than a pass."""
-
 FLOOR_SHARE = 0.25
 """Of the budget of the client's p95: more, taken by the instrument itself, spoils the run."""
 
@@ -38,6 +34,9 @@ CPU_LIMIT = 0.90
 
 RATE_SHARE = 0.95
 """Of the intended rate: less is another load than the one asked for."""
+
+OTHERS_LIMIT = 0.15
+"""Of the whole machine's CPU time, used by neither stack nor bench."""
 
 MIN_REQUESTS = 59
 """The least number of requests whose slowest bounds the p95 at 95 % confidence (0.95^59 < 0.05)."""
@@ -70,6 +69,8 @@ class Instrument:
     intended: int
     """Requests in the window."""
     answered: int
+    others_share: float = 0.0
+    """Of the machine's CPU time, used by neither stack nor bench (0 to 1)."""
     disturbances: Sequence[str] = field(default_factory=tuple)
     """Restarts, and errors of the scenario itself."""
 
@@ -93,6 +94,15 @@ class Instrument:
                 " lower --rate"
             )
         return reasons
+
+    def interference(self) -> str | None:
+        """Return a sentence when something else kept the machine busy."""
+        if self.others_share <= OTHERS_LIMIT:
+            return None
+        return (
+            f"other programs used {self.others_share:.0%} of this machine's CPU time during the"
+            " run: measure again when it is quiet"
+        )
 
     def shortfall(self) -> str | None:
         """Return a sentence when the load was less than intended."""
@@ -155,7 +165,7 @@ def judge_errors(target: float, errors: int, requests: int) -> Check:
     low, high = rate_lower_bound(errors, requests), rate_upper_bound(errors, requests)
     value = errors / requests if requests else 0.0
     verdict: Verdict = "inconclusive"
-    said = f"error rate: {errors} of {requests} requests failed ({value:.3%})"
+    said = f"error_rate: {errors} of {requests} requests failed ({value:.3%})"
     reason: str | None = (
         f"{said}, which does not show that it is below {target:.2%}; measure longer"
     )
@@ -164,7 +174,7 @@ def judge_errors(target: float, errors: int, requests: int) -> Check:
     elif low > target:
         verdict, reason = "fail", f"{said}, target below {target:.2%}"
     return Check(
-        name="error rate",
+        name="error_rate",
         target=target,
         value=value,
         unit="share",
@@ -182,12 +192,25 @@ def conclude(checks: Sequence[Check], instrument: Instrument) -> tuple[Verdict, 
     """Return the verdict of the run and the reasons for anything but a pass."""
     distrust = instrument.distrust()
     shortfall = instrument.shortfall()
-    reasons = [*distrust, *([shortfall] if shortfall else [])]
-    reasons += [check.reason for check in checks if check.reason]
+    interference = instrument.interference()
+    missed = [check.reason for check in checks if check.reason]
+    reasons = [*distrust, *filter(None, [shortfall]), *missed]
+    if reasons and interference:
+        reasons.insert(0, interference)
     if distrust:
         return "inconclusive", reasons
     if any(check.verdict == "fail" for check in checks):
-        return "fail", reasons
+        return ("inconclusive" if interference else "fail"), reasons
     if shortfall or any(check.verdict == "inconclusive" for check in checks):
         return "inconclusive", reasons
     return "pass", reasons
+
+
+def failure(verdict: Verdict, checks: Sequence[Check], reasons: Sequence[str]) -> PulseError | None:
+    """Return how a command ends that came to this verdict; None for a pass."""
+    if verdict == "fail":
+        missed = [check.name for check in checks if check.verdict == "fail"]
+        return CheckFailed(f"missed {len(missed)} of {len(checks)} targets: {', '.join(missed)}")
+    if verdict == "inconclusive":
+        return Inconclusive(f"inconclusive: {reasons[0]}")
+    return None

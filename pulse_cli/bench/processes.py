@@ -1,4 +1,4 @@
-"""CPU time of the stack's processes over the measured window, by component."""
+"""CPU time over the measured window: of the stack by component, of the bench, and of all others."""
 
 from __future__ import annotations
 
@@ -21,7 +21,12 @@ PROGRAMS = {
     "epmd": "rabbitmq",
     "envoy": "gateway",
     "supervisord": "supervisor",
+    "supervisor.supervisord": "supervisor",
+    "rabbit_disk_monitor": "rabbitmq",
 }
+
+OURS = ("services.", "pulse_cli.bench.")
+"""Modules of ours that are processes, named by their last part."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +36,11 @@ class Usage:
     at: float
     """`time.monotonic`"""
     cpu: Mapping[str, float]
-    """CPU seconds, user and system."""
+    """CPU seconds, user and system; the bench's own processes among them."""
     started: Mapping[str, float]
-    """When the oldest process of each component started (seconds since the epoch)."""
+    """When the oldest process of each of the stack's components started (since the epoch)."""
+    busy: float
+    """CPU seconds of the whole machine, all cores together, with what its host took from it."""
 
 
 def usage(state: Path) -> Usage:
@@ -46,23 +53,46 @@ def usage(state: Path) -> Usage:
     started: dict[str, float] = {}
     for process in find_labelled(state):
         try:
-            times = process.cpu_times()
             name = component(process.name(), process.cmdline())
             born = process.create_time()
+            cpu[name] += _seconds(process)
         except psutil.Error:
             continue  # ended since it was found
-        cpu[name] += times.user + times.system + times.children_user + times.children_system
         started[name] = min(born, started.get(name, born))
-    return Usage(time.monotonic(), cpu, started)
+    own = psutil.Process()
+    cpu["bench"] = _seconds(own)
+    for process in own.children(recursive=True):
+        try:
+            cpu[component(process.name(), process.cmdline())] += _seconds(process)
+        except psutil.Error:
+            continue  # its time is now among our children's
+    machine = psutil.cpu_times()
+    idle = machine.idle + getattr(machine, "iowait", 0.0)
+    guests = getattr(machine, "guest", 0.0) + getattr(machine, "guest_nice", 0.0)  # in user, nice
+    busy = sum(machine) - idle - guests
+    return Usage(time.monotonic(), cpu, started, busy)
+
+
+def _seconds(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    used: float = times.user + times.system + times.children_user + times.children_system
+    return used
+
+
+def others_share(before: Usage, after: Usage) -> float:
+    """Return the share of the whole machine (0 to 1) that neither stack nor bench used."""
+    ours = sum(after.cpu.values()) - sum(before.cpu.values())
+    available = (after.at - before.at) * (psutil.cpu_count() or 1)
+    return max(0.0, after.busy - before.busy - ours) / available if available > 0 else 0.0
 
 
 def component(name: str, command: Iterable[str]) -> str:
-    """Name what a process belongs to: a service, a store, the gateway, or its own name."""
+    """Name what a process belongs to: a service, a store, the gateway; else its own name."""
     arguments = list(command)
     for argument in arguments:
-        if argument.startswith("services."):
-            return argument.removeprefix("services.")
-    programs = (name, *(Path(argument).name for argument in arguments[:2]))
+        if argument.startswith(OURS):
+            return argument.rpartition(".")[2]
+    programs = (name, *(Path(argument).name for argument in arguments[:3]))
     return next((PROGRAMS[program] for program in programs if program in PROGRAMS), name)
 
 

@@ -161,6 +161,8 @@ class Environment(_Part):
     target: str
     cpu_us_per_request: dict[str, float]
     """CPU time of each component in the window over the clients' requests."""
+    others_cpu_share: float
+    """Of the whole machine's CPU time in the window, used by neither stack nor bench."""
 
 
 class Report(_Part):

@@ -21,8 +21,6 @@ def summarise(stack: Stack, options: Options, seen: Observation) -> Report:
     """Measure, judge and conclude."""
     client = seen.client.report()
     cpu = processes.cpu_us_per_request(seen.usage_before, seen.usage_after, client.rate)
-    if client.rate:
-        cpu["generator"] = sum(seen.client.cpu_shares) / client.rate * 1e6
     windows = scrape.between(seen.before, seen.after)
     services = measure.services(stack, windows, cpu)
     database = measure.database(windows)
@@ -69,6 +67,7 @@ def _instrument(stack: Stack, seen: Observation) -> Instrument:
         cpu_warning=seen.client.drive.cpu_warning,
         intended=seen.client.drive.intended,
         answered=seen.client.answered,
+        others_share=processes.others_share(seen.usage_before, seen.usage_after),
         disturbances=[
             *scrape.restarts(seen.before, seen.after),
             *processes.restarts(seen.usage_before, seen.usage_after),
@@ -115,6 +114,7 @@ def _environment(stack: Stack, seen: Observation, cpu: dict[str, float]) -> Envi
         load_average=seen.load_average,
         target=stack.target,
         cpu_us_per_request=cpu,
+        others_cpu_share=processes.others_share(seen.usage_before, seen.usage_after),
     )
 
 

@@ -82,8 +82,12 @@ def _services(report: Report) -> Table:
 
 def _shares(report: Report) -> str:
     used = report.environment.cpu_us_per_request
-    parts = (f"{name} {us:.0f}" for name, us in sorted(used.items(), key=lambda item: -item[1]))
-    return f"CPU us per request: {', '.join(parts)}; together {sum(used.values()):.0f}"
+    ordered = sorted(used.items(), key=lambda item: -item[1])
+    parts = [f"{name} {us:.0f}" for name, us in ordered if us >= 1]
+    return (
+        f"CPU us per request: {', '.join(parts)}; together {sum(used.values()):.0f}."
+        f" Other programs used {report.environment.others_cpu_share:.0%} of the machine."
+    )
 
 
 def _failures(report: Report) -> Table:

@@ -80,11 +80,12 @@ class Stage:
 def _numbers(drive: Drive, timeline: Timeline, now: float) -> str:
     part = "measured" if now >= timeline.opens else "ramp and warm-up"
     left = max(0.0, (timeline.opens if now < timeline.opens else timeline.closes) - now)
+    until = min(now, timeline.closes)
     samples = drive.samples
     recent = []
     # The newest samples are at the end, nearly in order of their answers.
     for i in range(len(samples) - 1, -1, -1):
-        if samples.sent[i] < now - LOOK_BACK:
+        if samples.sent[i] < until - LOOK_BACK:
             break
         recent.append(samples.latency[i] * 1000)
     if not recent:

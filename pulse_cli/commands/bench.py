@@ -34,7 +34,7 @@ def bench(
     """Drive the running stack with many users and judge it against its targets."""
     import asyncio
 
-    from pulse_cli.bench.judge import VERDICT_ERRORS
+    from pulse_cli.bench.judge import failure
     from pulse_cli.bench.options import Options
     from pulse_cli.bench.report import check_writable, write
     from pulse_cli.bench.run import run
@@ -63,5 +63,5 @@ def bench(
     if json_file is not None:
         write(report, json_file)
     data(render(report))
-    if (error := VERDICT_ERRORS.get(report.verdict)) is not None:
-        raise error("; ".join(report.reasons))
+    if (error := failure(report.verdict, report.checks, report.reasons)) is not None:
+        raise error

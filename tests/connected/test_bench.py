@@ -186,7 +186,7 @@ def test_the_command_fails_a_platform_with_errors(tmp_path: Path) -> None:
     assert run.returncode == 3, out + err
     assert "FAIL" in out
     assert "GET /api/v1/feed: 500 broken" in out
-    assert "pulse: error rate" in err
+    assert err.splitlines()[-1] == "pulse: missed 1 of 9 targets: error_rate"
 
 
 def test_too_few_samples_are_inconclusive(tmp_path: Path) -> None:

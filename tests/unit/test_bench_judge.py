@@ -114,3 +114,13 @@ def test_too_little_load_takes_away_a_pass_but_no_failure(
     verdict, reasons = conclude([check(measured)], short)
     assert verdict == expected
     assert "only 28000 of 30000" in reasons[0]
+
+
+@pytest.mark.parametrize(("measured", "expected"), [("pass", "pass"), ("fail", "inconclusive")])
+def test_a_busy_machine_excuses_a_failure_and_leaves_a_pass(
+    measured: Verdict, expected: Verdict
+) -> None:
+    busy = replace(GOOD, others_share=0.4)
+    verdict, reasons = conclude([check(measured)], busy)
+    assert verdict == expected
+    assert any("other programs used 40%" in reason for reason in reasons) == (measured == "fail")
