@@ -71,13 +71,14 @@ class StartFailed(NotHealthy):
 
 
 Show = Callable[[Sequence[Progress]], None]
+Gates = Mapping[str, Future[None]]
 
 
 def bring_up(
     supervisor: Supervisor,
     components: Sequence[Component],
     show: Show,
-    gates: Mapping[str, Future[None]],
+    gates: Gates,
     started: list[str] | None = None,
 ) -> None:
     """Start what does not run and wait until every component is ready.
@@ -115,9 +116,7 @@ def bring_up(
             time.sleep(TICK_SECONDS)
 
 
-def _may_start(
-    one: Progress, progress: Mapping[str, Progress], gates: Mapping[str, Future[None]]
-) -> bool:
+def _may_start(one: Progress, progress: Mapping[str, Progress], gates: Gates) -> bool:
     gate = gates.get(one.name)
     if gate is not None:
         if not gate.done():

@@ -19,7 +19,7 @@ from pulse_cli.stack.load import running_stack
 from pulse_cli.stack.model import ServiceName, Stack
 from pulse_cli.stack.secrets import OPERATOR, Secrets, ensure_secrets
 from pulse_cli.targets import ports, postgres, probes, processes, rabbitmq_home, runtime
-from pulse_cli.targets.bringup import Show, bring_up
+from pulse_cli.targets.bringup import Gates, Show, bring_up
 from pulse_cli.targets.lock import locked
 from pulse_cli.targets.plan import GATEWAY, POSTGRES, STORES, Component, plan
 from pulse_cli.targets.stopping import stop_components, stop_stack, undone_on_failure
@@ -98,7 +98,7 @@ class Local:
                 if self._configured_then() != configured:
                     say("the configuration has changed since this stack was started; apply it with")
                     say("  pulse down && pulse up")
-                self._start(plan(stack), show)
+                self._converge(stack, binaries, show)
                 return stack
             if cleared := self._stop_all():
                 say(f"cleared {cleared} processes that an earlier run left behind")
@@ -154,7 +154,7 @@ class Local:
         with locked(self.state / "run"):
             for group in ([n for n in chosen if n not in STORES], chosen):
                 stop_components(self.supervisor, group, RESTART_SECONDS)
-            self._start([c for c in components if c.name in chosen], show)
+            self._start([c for c in components if c.name in chosen], show, {})
 
     def scale(self, service: ServiceName, replicas: int, show: Show) -> Stack:
         """Run `replicas` instances of a service; the others are not restarted.
@@ -212,7 +212,12 @@ class Local:
             self.supervisor.start(binaries.python, config)
             bring_up(self.supervisor, plan(stack), show, {POSTGRES: database})
 
-    def _start(self, components: Sequence[Component], show: Show) -> None:
+    def _converge(self, stack: Stack, binaries: Binaries, show: Show) -> None:
+        with ThreadPoolExecutor(1) as pool:  # the first `up` may have been killed before its end
+            database = pool.submit(self._make_database, binaries, ensure_secrets(self.state))
+            self._start(plan(stack), show, {POSTGRES: database})
+
+    def _start(self, components: Sequence[Component], show: Show, gates: Gates) -> None:
         """Start what does not run; stop just that again when it fails."""
         started: list[str] = []
 
@@ -220,7 +225,7 @@ class Local:
             stop_components(self.supervisor, started, RESTART_SECONDS)
 
         with undone_on_failure(undo):
-            bring_up(self.supervisor, components, show, {}, started)
+            bring_up(self.supervisor, components, show, gates, started)
 
     def _stop_all(self) -> int:
         stopped = stop_stack(self.state, self.supervisor)
@@ -297,7 +302,7 @@ class Local:
 
     def _make_database(self, binaries: Binaries, secrets: Secrets) -> None:
         password = secrets.get(OPERATOR, "superuser_password")
-        postgres.initialise(binaries.postgres_bin, self.state / "data" / "postgres", password)
+        postgres.initialise(binaries.postgres_bin, self.state, password)
 
     def _trimmed(self, binaries: Binaries) -> Binaries:
         into = runtime.runtime_folder(self.state) / "rabbitmq-home"

@@ -17,6 +17,7 @@ from tempfile import TemporaryDirectory
 
 from pulse_cli.errors import MissingComponent, Unusable
 from pulse_cli.stack.model import SERVICE_NAMES, Stack
+from pulse_cli.targets.processes import LABEL
 
 NOBODY = 65534
 
@@ -78,8 +79,8 @@ def connection_limit(stack: Stack) -> int:
     return stack.model_copy(update={"services": scaled}).max_connections
 
 
-def initialise(binaries: Path, data: Path, password: str) -> None:
-    """Make the data folder of a cluster whose superuser is `pulse`, unless it is there.
+def initialise(binaries: Path, state: Path, password: str) -> None:
+    """Make the cluster of a stack, whose superuser is `pulse`, unless it is there.
 
     It is made in a temporary folder and renamed, so that an interrupted `initdb` leaves nothing
     that looks like a cluster; leftovers of one are removed.
@@ -88,6 +89,7 @@ def initialise(binaries: Path, data: Path, password: str) -> None:
         Unusable: when `initdb` fails (a full disk, an unwritable folder).
     """
     prefix = ordinary_user()
+    data = state / "data" / "postgres"
     data.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     for leftover in data.parent.glob(".initdb-*"):
         shutil.rmtree(leftover, ignore_errors=True)
@@ -100,14 +102,14 @@ def initialise(binaries: Path, data: Path, password: str) -> None:
             password_file.touch(mode=0o600)
             password_file.write_text(password + "\n")
             _own(Path(temporary), prefix)
-            _initdb([*prefix, str(binaries / "initdb")], made, password_file)
+            _initdb([*prefix, str(binaries / "initdb")], made, password_file, state)
             with (made / "postgresql.conf").open("a", encoding="utf-8") as settings:
                 settings.write(SETTINGS)
             made.rename(data)
     _own(data, prefix)
 
 
-def _initdb(command: Sequence[str], data: Path, password_file: Path) -> None:
+def _initdb(command: Sequence[str], data: Path, password_file: Path, state: Path) -> None:
     argv = [
         *command,
         f"--pgdata={data}",
@@ -120,11 +122,16 @@ def _initdb(command: Sequence[str], data: Path, password_file: Path) -> None:
         "--no-instructions",
     ]
     done = subprocess.run(
-        argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        argv,
+        env={**os.environ, LABEL: str(state)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode != 0:
         said = [line for line in done.stderr.splitlines() if "error" in line.lower()]
-        raise Unusable(f"cannot make the database in {data.parent.parent}: {_reason(said, done)}")
+        raise Unusable(f"cannot make the database in {state}: {_reason(said, done)}")
 
 
 def _reason(said: Sequence[str], done: subprocess.CompletedProcess[str]) -> str:
