@@ -104,6 +104,7 @@ def service_environment(stack: Stack, name: ServiceName, index: int, state: Path
         "DATABASE_PORT": stack.postgres.port,
         "DATABASE_NAME": name,
         "DATABASE_USER": f"{name}_app",
+        "DATABASE_SSLMODE": "disable",  # it never leaves this machine
         "POOL_SIZE": service.pool_size,
         "REDIS_HOST": stack.redis.host,
         "REDIS_PORT": stack.redis.port,

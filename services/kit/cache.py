@@ -22,6 +22,10 @@ M = TypeVar("M", bound=BaseModel)
 CACHE_SECONDS = 0.25
 """How long a look-up may take before the database is asked instead."""
 
+_CONNECTIONS = 1000
+"""Connections of one instance: as many as it may have requests under way, for past the limit
+look-ups would fail at once and burden the database just when it is busiest."""
+
 _DROPPED = b""
 _DROPPED_SECONDS = 6
 """How long a dropped entry refuses to be filled: longer than a query may take (5 s), so that what
@@ -45,7 +49,7 @@ async def open_redis(settings: Settings) -> AsyncIterator[Redis]:
         protocol=3,
         socket_connect_timeout=1.0,
         retry=Retry(NoBackoff(), 1),
-        max_connections=100,
+        max_connections=_CONNECTIONS,
     )
     async with redis:
         yield redis

@@ -45,6 +45,8 @@ def dsn(settings: Settings) -> str:
         dbname=settings.database_name,
         user=settings.database_user,
         password=settings.database_password.get_secret_value(),
+        sslmode=settings.database_sslmode,
+        gssencmode="disable",
         application_name=f"{settings.name}-{settings.instance}",
     )
 

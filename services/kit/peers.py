@@ -9,10 +9,11 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from time import monotonic
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import aiohttp
 import orjson
+from aiohttp.client_proto import ResponseHandler
 from pydantic import BaseModel, ValidationError
 
 from services.kit.auth import SERVICE_TOKEN_SECONDS, service_token
@@ -27,6 +28,7 @@ R = TypeVar("R", bound=BaseModel)
 _CALL_SECONDS = 3.0
 _PEERS_CHECK_SECONDS = 1.0
 _ATTEMPTS = 2
+_CONNECTIONS = 200
 
 
 class Peers:
@@ -118,10 +120,36 @@ class _Directory:
             raise ServiceError.unavailable(service) from None
 
 
+class _Connector(aiohttp.TCPConnector):
+    """Connects without being cancelled half-way.
+
+    A cancelled connect makes uvloop and aiohttp both close the socket, the second time when its
+    number may belong to somebody else's (uvloop issue 653).
+    """
+
+    async def _create_connection(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[Any],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - the overridden method has it
+    ) -> ResponseHandler:
+        connecting = asyncio.ensure_future(super()._create_connection(req, traces, timeout))
+        try:
+            return await asyncio.shield(connecting)
+        except asyncio.CancelledError:
+            connecting.add_done_callback(_close_unused)
+            raise
+
+
+def _close_unused(connecting: asyncio.Future[ResponseHandler]) -> None:
+    if not connecting.cancelled() and connecting.exception() is None:
+        connecting.result().close()
+
+
 @asynccontextmanager
 async def open_peers(settings: Settings) -> AsyncIterator[Peers]:
     """Open the HTTP client and close it in the end."""
-    connector = aiohttp.TCPConnector(limit=200, keepalive_timeout=30)
+    connector = _Connector(limit=_CONNECTIONS, keepalive_timeout=30)
     timeout = aiohttp.ClientTimeout(total=None)  # each call has its own deadline
     async with aiohttp.ClientSession(
         connector=connector, timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -28,6 +29,8 @@ class Settings(BaseSettings):
     database_port: int = 5432
     database_name: str
     database_user: str
+    database_sslmode: Literal["disable", "require", "verify-full"] = "require"
+    """Not libpq's `prefer`: it may fall back to a second socket behind the event loop's back."""
     pool_size: int = Field(default=10, ge=1, le=20)
 
     redis_host: str
