@@ -47,6 +47,7 @@ async def open_redis(settings: Settings) -> AsyncIterator[Redis]:
         username=settings.redis_user,
         password=settings.redis_password.get_secret_value(),
         protocol=3,
+        socket_timeout=None,
         socket_connect_timeout=1.0,
         retry=Retry(NoBackoff(), 1),
         max_connections=_CONNECTIONS,
