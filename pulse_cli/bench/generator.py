@@ -5,7 +5,7 @@ ready, and starts them when the second line gives the origin of the timeline. Tw
 sends its samples. Locust provides users, tasks, weights and events; each request's event feeds the
 exact sample store instead of Locust's own statistics, which round (100-999 ms to 10 ms).
 
-When its standard input ends, whoever started it is gone, and it exits.
+When its standard input ends, whoever started it has heard enough or is gone, and it exits.
 """
 
 from __future__ import annotations
@@ -176,7 +176,7 @@ class Generator:
 def _leave_with(source: Any) -> None:
     while source.read(4096):
         pass
-    os._exit(1)  # a greenlet cannot end the others in order; nothing here needs order
+    os._exit(0)  # a greenlet cannot end the others in order; nothing here needs order
 
 
 def main() -> None:
@@ -192,9 +192,9 @@ def main() -> None:
     line = source.readline()
     if not line:
         return
-    gevent.spawn(_leave_with, source)
+    leaving = gevent.spawn(_leave_with, source)
     generator.run(float(json.loads(line)["origin"]))
-    output.flush()
+    leaving.join()  # until then its CPU time can be read
 
 
 if __name__ == "__main__":

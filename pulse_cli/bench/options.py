@@ -33,9 +33,13 @@ class Options:
 
     @property
     def seconds(self) -> float:
-        """From the log-in to the last answer."""
-        floor = FLOOR_RAMP + self._floor_warmup + FLOOR_SECONDS
-        return floor + self.ramp + self.warmup + self.duration + STARTING_SECONDS
+        """From the last log-in to the last answer, at most."""
+        return self.floor_seconds + self.ramp + self.warmup + self.duration + STARTING_SECONDS
+
+    @property
+    def floor_seconds(self) -> float:
+        """The whole calibration."""
+        return FLOOR_RAMP + self._floor_warmup + FLOOR_SECONDS
 
     @property
     def _floor_warmup(self) -> float:

@@ -13,18 +13,19 @@ from pathlib import Path
 from pulse_cli.bench.drive import Drive, child, hear, probe
 from pulse_cli.bench.identities import log_in, read_seed
 from pulse_cli.bench.measure import Client
-from pulse_cli.bench.options import FLOOR_RAMP, FLOOR_SECONDS, Options
+from pulse_cli.bench.options import Options
 from pulse_cli.bench.pacing import Timeline
 from pulse_cli.bench.plan import OWN_SOURCES, Plan, source_address
 from pulse_cli.bench.probe import ProbePlan
 from pulse_cli.bench.processes import Usage, usage
-from pulse_cli.bench.scrape import Snapshots, scrape
+from pulse_cli.bench.scrape import Snapshots, Texts, read, scrape
 from pulse_cli.bench.watch import Stage, Watch
 from pulse_cli.errors import PulseError
 from pulse_cli.stack.model import ROUTES, Stack
 
-SCRAPE_AHEAD = 1.5
-"""Seconds before the window opens at which the services are asked for their metrics."""
+USAGE_AHEAD, SCRAPE_AHEAD = 1.5, 0.4
+"""Seconds before the window opens at which processes are looked at and services asked: the first
+takes CPU time from them, and little of what that delays should count as theirs."""
 
 PROBE_SOURCE = 100
 """Which of the bench's own addresses the probe sends from (the first few log in)."""
@@ -82,7 +83,7 @@ async def _run(stack: Stack, state: Path, options: Options, watch: Watch) -> Obs
             seed, accounts, gateway, lasting=options.seconds, advance=stage.step
         )
     plan = options.plan(seed, identities, gateway)
-    with watch.stage("calibrate", FLOOR_RAMP + FLOOR_SECONDS, "against a trivial server") as stage:
+    with watch.stage("calibrate", options.floor_seconds, "against a trivial server") as stage:
         floor = await _measure_floor(options, plan, stage)
     seconds = options.ramp + options.warmup + options.duration
     said = f"{options.users} users, {options.rate:g} requests/s, {seconds:.0f} s"
@@ -103,8 +104,8 @@ async def _run(stack: Stack, state: Path, options: Options, watch: Watch) -> Obs
             processes=len(drive.plans),
             floor=floor,
             client=Client(drive, timeline),
-            before=before,
-            after=await scrape(stack),
+            before=read(before),
+            after=read(await scrape(stack)),
             usage_before=usage_before,
             usage_after=closing.result(),
             pairs=pairs.result(),
@@ -134,9 +135,11 @@ async def _show(
         await asyncio.wait([gathering], timeout=1.0)
 
 
-async def _before(stack: Stack, state: Path, timeline: Timeline) -> tuple[Snapshots, Usage]:
+async def _before(stack: Stack, state: Path, timeline: Timeline) -> tuple[Texts, Usage]:
+    await asyncio.sleep(timeline.opens - USAGE_AHEAD - time.monotonic())
+    used = usage(state)
     await asyncio.sleep(timeline.opens - SCRAPE_AHEAD - time.monotonic())
-    return await scrape(stack), usage(state)
+    return await scrape(stack), used
 
 
 async def _at_close(state: Path, timeline: Timeline) -> Usage:

@@ -1,8 +1,8 @@
 """What the services say of themselves: metrics at both ends of the measured window.
 
 Rendering a service's metrics holds its loop for tens of milliseconds, so they are asked for just
-before the window opens and just after it closes, never in it. What happened inside is the
-difference of the two.
+before the window opens and just after it closes, never in it, and are parsed when the load is
+over. What happened inside is the difference of the two.
 """
 
 from __future__ import annotations
@@ -75,7 +75,12 @@ class Snapshot:
     queries: Mapping[Labels, Histogram]
 
 
-Snapshots = Mapping[tuple[ServiceName, int], Snapshot | None]
+Instance = tuple[ServiceName, int]
+
+Texts = Mapping[Instance, str | None]
+"""Metrics by service and instance, unparsed; None for one that did not answer."""
+
+Snapshots = Mapping[Instance, Snapshot | None]
 """By service and instance; None for one that did not answer."""
 
 
@@ -87,8 +92,8 @@ class Window:
     queries: dict[str, Histogram]
 
 
-async def scrape(stack: Stack) -> Snapshots:
-    """Ask every instance of the stack for its metrics, all at once."""
+async def scrape(stack: Stack) -> Texts:
+    """Ask every instance of the stack for its metrics, all at once; parse them with `read`."""
     async with httpx.AsyncClient(timeout=10.0, trust_env=False) as client:
         instances = [
             (name, index)
@@ -101,13 +106,18 @@ async def scrape(stack: Stack) -> Snapshots:
     return dict(zip(instances, answers, strict=True))
 
 
-async def _scrape_one(client: httpx.AsyncClient, port: int) -> Snapshot | None:
+async def _scrape_one(client: httpx.AsyncClient, port: int) -> str | None:
     try:
         answer = await client.get(f"http://127.0.0.1:{port}/metrics")
         answer.raise_for_status()
     except httpx.HTTPError:
         return None
-    return parse(answer.text)
+    return answer.text
+
+
+def read(texts: Texts) -> Snapshots:
+    """Parse what `scrape` got."""
+    return {instance: None if text is None else parse(text) for instance, text in texts.items()}
 
 
 def parse(text: str) -> Snapshot:
