@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -235,6 +236,8 @@ class Local:
         short = runtime.runtime_path(self.state)
         if short != self.state / "run":
             shutil.rmtree(short, ignore_errors=True)
+            with suppress(OSError):  # other stacks of this user still have theirs
+                short.parent.rmdir()
         return stopped
 
     def _forget(self, names: Sequence[str]) -> None:
