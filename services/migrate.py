@@ -155,6 +155,8 @@ def _apply(connection: Connection, service: str) -> Iterator[str]:
                 applied_at timestamptz NOT NULL DEFAULT now()
             )"""
         )
+        app = sql.Identifier(f"{service}_app")
+        cursor.execute(sql.SQL("REVOKE ALL ON migrations FROM {}").format(app))
         cursor.execute("SELECT name, sha256 FROM migrations")
         known = dict(cursor.fetchall())
         for name, text in _migrations(service):
