@@ -15,4 +15,4 @@ from tests.connected.people import People
 async def people(stack: RunningStack) -> AsyncIterator[People]:
     """Makes people that call the stack's gateway."""
     async with AsyncExitStack() as clients:
-        yield People(stack.gateway_url, stack.stack, stack.state, clients)
+        yield People(stack, clients)

@@ -15,10 +15,12 @@ import httpx
 import jwt
 from aiohttp import web
 
+from pulse_cli.programs import service_environment
 from pulse_cli.stack.model import ServiceName, Stack
 from pulse_sdk.contract.common import Problem
 from services.kit.ids import new_id
 from services.kit.settings import Settings
+from tests.conftest import RunningStack
 
 _addresses = itertools.count(1)
 
@@ -40,10 +42,10 @@ class Person:
 class People:
     """Makes people that need no account: services believe the token alone."""
 
-    def __init__(self, base_url: str, stack: Stack, state: Path, clients: AsyncExitStack) -> None:
-        self._base_url = base_url
-        self._stack = stack
-        self._token_key = (state / "secrets" / "operator" / "token_key").read_text().strip()
+    def __init__(self, stack: RunningStack, clients: AsyncExitStack) -> None:
+        self._base_url = stack.gateway_url
+        self._tokens = stack.stack.tokens
+        self._token_key = (stack.state / "secrets" / "operator" / "token_key").read_text().strip()
         self._clients = clients
 
     async def new(self, lives_seconds: float = 600) -> Person:
@@ -51,8 +53,8 @@ class People:
         person = new_id()
         now = time.time()
         claims = {
-            "iss": self._stack.tokens.issuer,
-            "aud": self._stack.tokens.audience,
+            "iss": self._tokens.issuer,
+            "aud": self._tokens.audience,
             "sub": str(person),
             "sid": str(new_id()),
             "iat": int(now),
@@ -73,31 +75,13 @@ class People:
 
 
 def settings_of(service: ServiceName, stack: Stack, state: Path) -> Settings:
-    """The settings of one more instance of a service."""
-    secrets = state / "secrets" / service
-    return Settings.model_validate(
-        {
-            "name": service,
-            "instance": 99,
-            "port": 1,
-            "database_host": stack.postgres.host,
-            "database_port": stack.postgres.port,
-            "database_name": service,
-            "database_user": f"{service}_app",
-            "pool_size": 2,
-            "redis_host": stack.redis.host,
-            "redis_port": stack.redis.port,
-            "redis_user": service,
-            "rabbitmq_host": stack.rabbitmq.host,
-            "rabbitmq_port": stack.rabbitmq.port,
-            "rabbitmq_user": "pulse",
-            "rabbitmq_vhost": "pulse",
-            "token_issuer": stack.tokens.issuer,
-            "token_audience": stack.tokens.audience,
-            "peers_file": state / "rendered" / "peers.json",
-            **{file.name: file.read_text().strip() for file in secrets.iterdir()},
-        }
-    )
+    """The settings of one more instance of a service, with few database connections."""
+    environment = service_environment(stack, service, 0, state)
+    values = {key.removeprefix("SERVICE_").lower(): value for key, value in environment.items()}
+    secrets = {
+        file.name: file.read_text().strip() for file in Path(values["secrets_dir"]).iterdir()
+    }
+    return Settings.model_validate({**values, **secrets, "pool_size": 2})
 
 
 async def until(ask: Callable[[], Awaitable[object]], wanted: object, within: float = 10.0) -> None:

@@ -39,9 +39,9 @@ async def second(stack: RunningStack) -> AsyncIterator[Instance]:
         yield Instance(url, app[LIVE])
 
 
-def _listen(base_url: str, person: Person) -> connect:
+def _listen(base_url: str, person: Person, most_unread: int | None = None) -> connect:
     url = base_url.replace("http", "ws", 1) + WS
-    return connect(url, additional_headers=person.headers, max_queue=1)
+    return connect(url, additional_headers=person.headers, max_queue=most_unread)
 
 
 async def _frame(socket: ClientConnection) -> MessageFrame:
@@ -144,7 +144,7 @@ async def test_a_reader_that_is_too_slow_is_cut_off_and_hinders_nobody(
 ) -> None:
     slow, quick = await people.new(), await people.new()
     frame, count = b'"' + b"x" * 16_000 + b'"', 2000
-    async with _listen(second.url, slow) as stuck, _listen(second.url, quick) as socket:
+    async with _listen(second.url, slow, 1) as stuck, _listen(second.url, quick) as socket:
 
         async def read() -> None:
             for _ in range(count):
