@@ -36,9 +36,9 @@ def _load(report: Report) -> str:
     load = report.load
     return (
         f"{report.scenario}: {load.users} users ({load.accounts} accounts,"
-        f" {load.source_addresses} addresses), each every {load.period_s:g} s ="
+        f" {load.source_addresses} addresses), each every {load.period_s:.3g} s ="
         f" {load.intended_rate:g} requests/s for {load.duration_s:g} s,"
-        f" after {load.ramp_s:g} s of ramp and {load.warmup_s:g} s of warm-up"
+        f" after {load.ramp_s:g} s of ramp and {load.warmup_s:.3g} s of warm-up"
     )
 
 
