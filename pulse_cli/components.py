@@ -113,23 +113,24 @@ def find_envoy() -> Path | None:
 
 def find_rabbitmq(state: Path) -> RabbitMQ | None:
     """Return the system's RabbitMQ, or one that `pulse doctor --fix` unpacked without root."""
-    for root in (Path("/"), *unpack_folders(state)):
-        homes = _newest_first(root.glob("usr/lib/rabbitmq/lib/rabbitmq_server-*"))
-        home = next((h for h in homes if _runs(h / "sbin" / "rabbitmq-server")), None)
-        erlangs = [root / lib / "erlang" / "bin" for lib in ("usr/lib", "usr/lib64")]
-        epmd = next(
-            (b / "epmd" for b in erlangs if _runs(b / "epmd") and _runs(b / "erl")),
-            _on_path("epmd") if root == Path("/") else None,
-        )
-        if home is not None and epmd is not None:
-            return RabbitMQ(home=home, epmd=epmd)
-    return None
+    roots = (Path("/"), *unpack_folders(state))
+    return next(filter(None, map(_rabbitmq_in, roots)), None)
 
 
 def unpack_folders(state: Path) -> tuple[Path, Path]:
     """Where packages are unpacked without root: the user's data folder, else the state folder."""
     data = os.environ.get("XDG_DATA_HOME") or str(Path("~/.local/share").expanduser())
     return Path(data) / "pulse" / "packages", state / "packages"
+
+
+def _rabbitmq_in(root: Path) -> RabbitMQ | None:
+    homes = _newest_first(root.glob("usr/lib/rabbitmq/lib/rabbitmq_server-*"))
+    home = next((h for h in homes if _runs(h / "sbin" / "rabbitmq-server")), None)
+    erlangs = [root / lib / "erlang" / "bin" for lib in ("usr/lib", "usr/lib64")]
+    erlang = next((b for b in erlangs if _runs(b / "epmd") and _runs(b / "erl")), None)
+    if home is None or erlang is None:
+        return None
+    return RabbitMQ(home=home, epmd=erlang / "epmd")
 
 
 def _package_folder(package: str) -> Path | None:
