@@ -17,7 +17,8 @@ class Notification(ResponseModel):
     actor_id: UUID | None
     """Who caused it; null when the platform did."""
     subject: dict[str, Any]
-    """Ids of what it is about, by kind: `post_id`, `comment_id`, `conversation_id`, `event_id`."""
+    """What it is about, by kind: `post_id`, `comment_id`, `conversation_id`, `message_id`,
+    `event_id`; of an `rsvp` also its `answer`."""
     read: bool
     created_at: Timestamp
 
