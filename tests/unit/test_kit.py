@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from pulse_sdk.contract.common import PageQuery, Problem
 from pulse_sdk.contract.posts import CreatePost, Post
-from services.kit.auth import service_token, user_verifier
+from services.kit.auth import service_token, user_verifier, verify_service_token
 from services.kit.errors import ServiceError, problems
 from services.kit.http import Access, Call, add_endpoints, endpoint
 from services.kit.ids import new_id
@@ -98,6 +98,16 @@ def test_a_token_that_was_good_expires(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with pytest.raises(ServiceError, match="expired"):
         verify(token)
+
+
+def test_a_service_token_that_was_good_expires(monkeypatch: pytest.MonkeyPatch) -> None:
+    token = service_token(_settings("social"), "posts")
+    assert verify_service_token(_settings("posts"), token, ("social",)) == "social"
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 120)
+
+    with pytest.raises(ServiceError, match="not good"):
+        verify_service_token(_settings("posts"), token, ("social",))
 
 
 def test_a_cursor_survives_the_round_trip() -> None:
