@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -18,20 +19,26 @@ import pytest
 from pydantic import SecretStr
 
 from pulse_cli.bench.drive import Drive
+from pulse_cli.bench.judge import OTHERS_LIMIT
 from pulse_cli.bench.measure import Client
 from pulse_cli.bench.plan import Identity, Plan
 from pulse_cli.bench.report import Report
 from pulse_cli.bench.statistics import percentile
 from pulse_cli.stack.model import Service, Services, Stack
+from pulse_cli.targets.processes import LABEL
 
 FAKE = Path(__file__).with_name("fake_platform.py")
 PEOPLE = [UUID(int=100 + i) for i in range(8)]
 
 
 @contextmanager
-def fake_platform(*options: str) -> Iterator[dict[str, int]]:
+def fake_platform(*options: str, folder: Path | None = None) -> Iterator[dict[str, int]]:
+    label = {} if folder is None else {LABEL: str(folder / ".pulse")}
     with subprocess.Popen(
-        [sys.executable, str(FAKE), *options], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, str(FAKE), *options],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, **label},
     ) as process:
         assert process.stdin is not None and process.stdout is not None
         try:
@@ -157,44 +164,65 @@ def pulse_bench(folder: Path, *options: str) -> subprocess.Popen[str]:
 SHORT = ("--users", "40", "--rate", "300", "--ramp", "1", "--warmup", "1")
 
 
-def test_the_command_passes_a_quick_platform_and_writes_its_report(tmp_path: Path) -> None:
-    file = tmp_path / "report.json"
-    with fake_platform() as ports:
-        folder = a_project(tmp_path, ports)
-        run = pulse_bench(folder, "mixed", *SHORT, "--duration", "11", "--json", str(file))
-        out, err = run.communicate(timeout=90)
-    assert run.returncode == 0, out + err
-    assert "PASS" in out
+def measured(folder: Path, *options: str) -> tuple[Report, str, str]:
+    """Run the command to its end and return its report, its standard output and error.
+
+    Its exit code must be that of the verdict. Which one that is also depends on how quiet this
+    machine is, so only a quiet one is held to a verdict.
+    """
+    file = folder / "report.json"
+    run = pulse_bench(folder, "mixed", *SHORT, *options, "--json", str(file))
+    out, err = run.communicate(timeout=90)
     report = Report.model_validate_json(file.read_text())
-    assert list(json.loads(file.read_text())) == [
+    assert run.returncode == {"pass": 0, "fail": 3, "inconclusive": 4}[report.verdict]
+    assert report.verdict.upper() in out
+    assert "password" not in file.read_text() + out + err
+    return report, out, err
+
+
+def is_quiet(report: Report) -> bool:
+    return report.environment.others_cpu_share < OTHERS_LIMIT
+
+
+def verdict_of(report: Report, name: str) -> str:
+    return next(check.verdict for check in report.checks if check.name == name)
+
+
+def test_the_command_passes_a_quick_platform_and_writes_its_report(tmp_path: Path) -> None:
+    with fake_platform(folder=tmp_path) as ports:
+        report, _, _ = measured(a_project(tmp_path, ports), "--duration", "11")
+    assert list(json.loads((tmp_path / "report.json").read_text())) == [
         *("schema", "scenario", "environment", "load", "client", "endpoints", "services"),
         *("database", "gateway", "checks", "verdict", "reasons"),
     ]
-    assert report.verdict == "pass"
-    assert report.client.requests == report.load.intended_requests
+    assert report.verdict == "pass" or not is_quiet(report)
+    assert verdict_of(report, "error_rate") == "pass"
+    assert report.client.requests >= 0.95 * report.load.intended_requests
+    assert report.load.source_addresses == 40
     assert report.gateway.pairs > 90
     assert report.load.generator.floor.requests > 2000
     assert report.database.mean_ms == pytest.approx(1, abs=0.1)
     assert report.services["posts"].requests > report.client.requests * 0.9
-    assert "password" not in file.read_text() + out + err
+    assert report.environment.cpu_us_per_request["generator"] > 0
 
 
 def test_the_command_fails_a_platform_with_errors(tmp_path: Path) -> None:
-    with fake_platform("--failing", "20") as ports:
-        run = pulse_bench(a_project(tmp_path, ports), "mixed", *SHORT, "--duration", "9")
-        out, err = run.communicate(timeout=90)
-    assert run.returncode == 3, out + err
-    assert "FAIL" in out
+    with fake_platform("--failing", "20", folder=tmp_path) as ports:
+        report, out, err = measured(a_project(tmp_path, ports), "--duration", "9")
+    assert verdict_of(report, "error_rate") == "fail"
     assert "GET /api/v1/feed: 500 broken" in out
-    assert err.splitlines()[-1] == "pulse: missed 1 of 9 targets: error_rate"
+    if is_quiet(report):
+        assert report.verdict == "fail"
+        assert err.splitlines()[-1] == "pulse: missed 1 of 9 targets: error_rate"
 
 
 def test_too_few_samples_are_inconclusive(tmp_path: Path) -> None:
-    with fake_platform() as ports:
-        run = pulse_bench(a_project(tmp_path, ports), "mixed", *SHORT, "--duration", "3")
-        out, err = run.communicate(timeout=90)
-    assert run.returncode == 4, out + err
-    assert "too few samples" in err
+    with fake_platform(folder=tmp_path) as ports:
+        report, out, _ = measured(a_project(tmp_path, ports), "--duration", "3")
+    assert report.verdict == "inconclusive"
+    assert verdict_of(report, "client_p95") == "inconclusive"
+    assert verdict_of(report, "error_rate") == "inconclusive"
+    assert "client_p95: too few samples" in out
 
 
 def test_a_stack_that_was_never_seeded_is_said_so(tmp_path: Path) -> None:
