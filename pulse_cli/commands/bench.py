@@ -25,7 +25,7 @@ def bench(
     ] = None,
     seed: Annotated[int, typer.Option(help="Of all chance: phases, tasks, resampling.")] = 1,
     processes: Annotated[
-        int, typer.Option(min=1, max=64, help="Load generators; one makes 3,000 requests/s.")
+        int, typer.Option(min=1, max=64, help="Load generators; one makes about 4,000 requests/s.")
     ] = 1,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the report as JSON.")
