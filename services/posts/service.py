@@ -8,7 +8,6 @@ when the drop itself was lost: Redis was away, or this process ended between com
 
 from __future__ import annotations
 
-from typing import TypeVar
 from uuid import UUID
 
 from pulse_sdk.contract.common import Page, PageQuery
@@ -17,10 +16,8 @@ from pulse_sdk.contract.posts import Comment, CreateComment, CreatePost, Post, P
 from services.kit.auth import Identity
 from services.kit.cache import Cache
 from services.kit.errors import ServiceError
-from services.kit.paging import encode_cursor, id_cursor
+from services.kit.paging import id_cursor, page_of
 from services.posts.store import PostStore
-
-T = TypeVar("T", Post, Comment)
 
 
 class PostsService:
@@ -50,8 +47,7 @@ class PostsService:
         """The newest posts, of one author when one is given."""
         before = id_cursor(query.cursor)
         found = await self._store.newest(query.author_id, before, query.limit + 1)
-        items, next_cursor = _page(found, query.limit)
-        return Page[Post](items=items, next_cursor=next_cursor)
+        return page_of(found, query.limit, _id)
 
     async def delete(self, caller: Identity, post_id: UUID) -> None:
         """Delete a post of the caller's own, with its likes and comments.
@@ -106,8 +102,7 @@ class PostsService:
         before = id_cursor(query.cursor)
         await self.get(post_id)
         found = await self._store.comments(post_id, before, query.limit + 1)
-        items, next_cursor = _page(found, query.limit)
-        return Page[Comment](items=items, next_cursor=next_cursor)
+        return page_of(found, query.limit, _id)
 
     async def batch(self, wanted: PostsByIds) -> PostBatch:
         """The posts that exist, in the order asked for: one look into the cache for all."""
@@ -129,8 +124,5 @@ def _json(post: Post) -> bytes:
     return post.model_dump_json().encode()
 
 
-def _page(found: list[T], limit: int) -> tuple[list[T], str | None]:
-    """A page of what was found by asking for one more than the limit, and where the next starts."""
-    if len(found) <= limit:
-        return found, None
-    return found[:limit], encode_cursor(str(found[limit - 1].id))
+def _id(item: Post | Comment) -> str:
+    return str(item.id)
