@@ -19,6 +19,10 @@ from pulse_cli.errors import MissingComponent
 
 COMPONENTS = ("postgres", "redis", "rabbitmq", "envoy")
 
+SERVICES = "the services' Python packages"
+SERVICE_MODULES = ("aiopg", "aio_pika", "pydantic_settings", "uvloop")
+"""Some that only the extra `services` brings, by which its absence is noticed."""
+
 
 @dataclass(frozen=True)
 class RabbitMQ:
@@ -58,9 +62,11 @@ def find_binaries(state: Path) -> Binaries:
     redis = find_redis()
     rabbitmq = find_rabbitmq(state)
     envoy = find_envoy()
-    if postgres is None or redis is None or rabbitmq is None or envoy is None:
+    packaged = all(find_spec(module) is not None for module in SERVICE_MODULES)
+    if not (packaged and postgres and redis and rabbitmq and envoy):
         found = dict(zip(COMPONENTS, (postgres, redis, rabbitmq, envoy), strict=True))
-        raise missing(tuple(name for name, where in found.items() if where is None))
+        absent = [name for name, where in found.items() if where is None]
+        raise missing((*absent, *([] if packaged else [SERVICES])))
     return Binaries(
         python=Path(sys.executable),
         postgres_bin=postgres,
@@ -78,7 +84,7 @@ def missing(names: tuple[str, ...]) -> MissingComponent:
         mends.append("run pip install 'pulse-platform[local]'")
     if "rabbitmq" in names:
         mends.append("install the system's rabbitmq-server package (unpacked for you without root)")
-    verb = "is" if len(names) == 1 else "are"
+    verb = "is" if len(names) == 1 and names[0] != SERVICES else "are"
     return MissingComponent(
         f"{', '.join(names)} {verb} not on this machine; "
         f"`pulse doctor --fix` would {' and '.join(mends)}"
