@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,6 +28,8 @@ from pulse_cli.targets.supervisor import Supervisor
 
 LEAST_FREE_BYTES = 300 * 2**20
 """What fresh data take: PostgreSQL 60 MB and its first write-ahead log, the broker's reserve."""
+
+FULL_BYTES = 2**20
 
 RESTART_SECONDS = 8.0
 """How long a restart waits for a stop; Supervisor kills after 5."""
@@ -94,7 +96,7 @@ class Local:
                 say(f"cleared {cleared} processes that an earlier run left behind")
             stack = ports.isolated(configured) if isolated else configured
             self._refuse_taken(stack, stack.ports())
-            with undone_on_failure(self._stop_all):
+            with undone_on_failure(self._stop_all), self._blaming_a_full_disk():
                 self._begin(stack, configured, binaries, show)
         return stack
 
@@ -230,7 +232,7 @@ class Local:
         def undo() -> None:
             stop_components(self.supervisor, started, RESTART_SECONDS)
 
-        with undone_on_failure(undo):
+        with undone_on_failure(undo), self._blaming_a_full_disk():
             bring_up(self.supervisor, components, show, gates, started)
 
     def _stop_all(self) -> int:
@@ -283,6 +285,16 @@ class Local:
                 f"{self.state} has {free >> 20} MiB of free disk space; "
                 f"a stack needs at least {LEAST_FREE_BYTES >> 20}"
             )
+
+    @contextmanager
+    def _blaming_a_full_disk(self) -> Iterator[None]:
+        """Name the cause where programs only end: the disk that they write to is full."""
+        try:
+            yield
+        except NotHealthy as error:
+            if shutil.disk_usage(self.state).free < FULL_BYTES:
+                raise Unusable(f"the disk of {self.state} is full; free some space") from error
+            raise
 
     def _make_database(self, binaries: Binaries, secrets: Secrets) -> None:
         password = secrets.get(OPERATOR, "superuser_password")

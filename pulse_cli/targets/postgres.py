@@ -8,6 +8,7 @@ real `nobody` with the one capability that lets it through root's private folder
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -130,14 +131,10 @@ def _initdb(command: Sequence[str], data: Path, password_file: Path, state: Path
         check=False,
     )
     if done.returncode != 0:
-        said = [line for line in done.stderr.splitlines() if "error" in line.lower()]
-        raise Unusable(f"cannot make the database in {state}: {_reason(said, done)}")
-
-
-def _reason(said: Sequence[str], done: subprocess.CompletedProcess[str]) -> str:
-    if said:
-        return said[0].removeprefix("initdb: error: ").strip()
-    return f"initdb ended with {done.returncode}"
+        lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+        told = [line for line in lines if re.search(r"error:|FATAL:|PANIC:", line)]
+        reason = (told or lines or [f"initdb ended with {done.returncode}"])[0]
+        raise Unusable(f"cannot make the database in {state}: {reason}")
 
 
 def _own(folder: Path, prefix: tuple[str, ...]) -> None:

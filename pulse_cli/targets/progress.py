@@ -21,7 +21,7 @@ STYLES = {
     Phase.FAILED: "bold red",
     Phase.SKIPPED: "magenta",
 }
-FAILURE_LINES = 15
+FAILURE_LINES = 10
 REFRESHES_PER_SECOND = 10
 
 
@@ -55,6 +55,8 @@ class _Lines:
 
 def _table(progress: Sequence[Progress]) -> Table:
     grid = Table("COMPONENT", "STATE", "SECONDS", "", box=None, pad_edge=False)
+    grid.columns[0].min_width = max((len(one.name) for one in progress), default=0)
+    grid.columns[1].min_width = max(map(len, Phase))
     grid.columns[2].justify = "right"
     grid.columns[3].no_wrap = True
     grid.columns[3].overflow = "ellipsis"

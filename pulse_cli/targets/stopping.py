@@ -6,9 +6,7 @@ import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from http.client import HTTPException
 from pathlib import Path
-from xmlrpc.client import Error as RpcError
 
 from pulse_cli.errors import NotHealthy
 from pulse_cli.targets import processes
@@ -46,7 +44,7 @@ def stop_stack(state: Path, supervisor: Supervisor) -> int:
             supervisor.shut_down()
             deadline = min(deadline, time.monotonic()) + REST_SECONDS
             processes.wait_gone(before, deadline)
-    except (OSError, HTTPException, RpcError):
+    except NotHealthy:
         pass  # it died meanwhile: the label finds what it leaves
     rest = processes.find_labelled(state)
     survivors = processes.stop(rest, max(REST_SECONDS, deadline - time.monotonic()))

@@ -50,7 +50,7 @@ class Info:
 
 
 class Supervisor:
-    """The supervisord of one state folder."""
+    """The supervisord of one state folder; calls raise `NotHealthy` when it does not answer."""
 
     def __init__(self, state: Path, socket: Path) -> None:
         self.state = state
@@ -92,7 +92,7 @@ class Supervisor:
         try:
             with self._rpc() as rpc:
                 return bool(rpc.getState()["statename"] == "RUNNING")
-        except (OSError, HTTPException, xmlrpc.client.Error):
+        except NotHealthy:
             return False
 
     def pid(self) -> int:
@@ -164,6 +164,8 @@ class Supervisor:
         proxy = xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport)
         try:
             yield proxy.supervisor
+        except (OSError, HTTPException, xmlrpc.client.ProtocolError) as error:
+            raise NotHealthy(f"Supervisor does not answer ({error}); its log: {self.log}") from None
         finally:
             transport.close()
 
