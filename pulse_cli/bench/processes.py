@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 
+from pulse_cli.stack.model import SERVICE_NAMES
 from pulse_cli.targets.processes import find_labelled
 
 PROGRAMS = {
@@ -107,7 +108,10 @@ def cpu_us_per_request(before: Usage, after: Usage, rate: float) -> dict[str, fl
 
 
 def restarts(before: Usage, after: Usage) -> Iterator[str]:
-    """Yield a sentence for each component whose first process is another one, or gone."""
+    """Yield a sentence for each store or gateway whose first process is another one, or gone.
+
+    Services tell of their restarts themselves, by instance.
+    """
     for name, born in before.started.items():
-        if after.started.get(name) != born:
+        if name not in SERVICE_NAMES and after.started.get(name) != born:
             yield f"{name} was restarted or ended during the run"
