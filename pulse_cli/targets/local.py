@@ -24,7 +24,7 @@ from pulse_cli.targets.lock import locked
 from pulse_cli.targets.plan import GATEWAY, POSTGRES, STORES, Component, plan
 from pulse_cli.targets.scaling import scaled, wait_drained
 from pulse_cli.targets.stopping import stop_components, stop_stack, undone_on_failure
-from pulse_cli.targets.supervisor import Supervisor
+from pulse_cli.targets.supervisor import ENDED, Supervisor
 
 LEAST_FREE_BYTES = 300 * 2**20
 """What fresh data take: PostgreSQL 60 MB and its first write-ahead log, the broker's reserve."""
@@ -142,10 +142,14 @@ class Local:
             NotHealthy: nothing runs, or a component did not come back.
         """
         with locked(self._run_folder()):
-            components = plan(self.running())
+            stack = self.running()
+            components = plan(stack)
             chosen = choose(components, names) if names else [c.name for c in components]
             for group in ([n for n in chosen if n not in STORES], chosen):
                 stop_components(self.supervisor, group, RESTART_SECONDS)
+            binaries = self._trimmed(find_binaries(self.state))
+            render_local(stack, ensure_secrets(self.state), self.state, binaries)
+            self._align(stack)
             self._start([c for c in components if c.name in chosen], show, {})
 
     def scale(self, service: ServiceName, replicas: int, show: Show) -> Stack:
@@ -248,14 +252,19 @@ class Local:
         return stopped
 
     def _align(self, stack: Stack) -> None:
-        """Make Supervisor know exactly the components of the stack; stop what is too many."""
-        self.supervisor.reread()
-        known = set(self.supervisor.infos())
+        """Make Supervisor know exactly the components of the stack; stop what is too many.
+
+        One whose program was rendered anew takes the change over when it is not running.
+        """
+        changed = self.supervisor.reread()
+        infos = self.supervisor.infos()
+        known = set(infos)
         wanted = {component.name for component in plan(stack)}
+        idle = {name for name in changed & wanted & known if infos[name].state in ENDED}
         stop_components(self.supervisor, known - wanted, RESTART_SECONDS)
-        for name in sorted(known - wanted):
+        for name in sorted((known - wanted) | idle):
             self.supervisor.remove(name)
-        for name in sorted(wanted - known):
+        for name in sorted((wanted - known) | idle):
             self.supervisor.add(name)
 
     def _configured_then(self) -> Stack | None:

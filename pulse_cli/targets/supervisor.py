@@ -131,11 +131,11 @@ class Supervisor:
         with self._rpc() as rpc, _ignoring("SHUTDOWN_STATE"):
             rpc.shutdown()
 
-    def reread(self) -> tuple[list[str], list[str]]:
-        """Read the configuration again; return the names that it added and removed."""
+    def reread(self) -> set[str]:
+        """Read the configuration again; return the names whose known programs it changed."""
         with self._rpc() as rpc:
-            ((added, _changed, removed),) = rpc.reloadConfig()
-        return list(added), list(removed)
+            ((_added, changed, _removed),) = rpc.reloadConfig()
+        return set(changed)
 
     def add(self, name: str) -> None:
         """Take a newly configured process over, without starting it."""
@@ -143,7 +143,7 @@ class Supervisor:
             rpc.addProcessGroup(name)
 
     def remove(self, name: str) -> None:
-        """Forget a stopped process that the configuration no longer has."""
+        """Forget a stopped process."""
         with self._rpc() as rpc, _ignoring("BAD_NAME"):
             rpc.removeProcessGroup(name)
 
