@@ -20,7 +20,7 @@ bench: $(VENV)/installed
 test: check unit processes
 
 check: $(VENV)/installed
-	$(BIN)/ruff check --quiet
+	$(BIN)/ruff check --quiet --no-cache
 	$(BIN)/ruff format --check --quiet
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache

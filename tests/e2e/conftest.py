@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import pytest
-from tests.conftest import RunningStack
 
 from pulse_sdk import AsyncPulse
 from pulse_sdk.contract.users import User
+from tests.conftest import RunningStack
 
 T = TypeVar("T")
 
