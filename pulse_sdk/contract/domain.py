@@ -13,6 +13,7 @@ from pydantic import Field
 
 from pulse_sdk.contract.common import ResponseModel, Timestamp
 from pulse_sdk.contract.events import Answer
+from pulse_sdk.contract.users import Visibility
 
 EXCHANGE = "pulse.events"
 """The durable topic exchange all domain events are published to."""
@@ -24,6 +25,7 @@ class UserChanged(ResponseModel):
     user_id: UUID
     username: str
     display_name: str
+    visibility: Visibility = "public"
 
 
 class PostCreated(ResponseModel):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import Field, StringConstraints
@@ -25,6 +25,8 @@ Username = Annotated[
 Password = Annotated[Secret, Field(min_length=8, max_length=128)]
 DisplayName = Annotated[Text, Field(min_length=1, max_length=60)]
 Bio = Annotated[Text, Field(max_length=300)]
+Visibility = Literal["public", "private"]
+"""Who may read an account's posts: anyone, or its followers alone. Names are always public."""
 
 
 class Register(RequestModel):
