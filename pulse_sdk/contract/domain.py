@@ -66,6 +66,13 @@ class FollowChanged(ResponseModel):
     followee_id: UUID
 
 
+class BlockChanged(ResponseModel):
+    """Data of `user.blocked` and `user.unblocked`."""
+
+    blocker_id: UUID
+    blocked_id: UUID
+
+
 class MessageSent(ResponseModel):
     """Data of `message.sent`."""
 
@@ -160,6 +167,20 @@ class UserUnfollowedEvent(_Envelope):
     data: FollowChanged
 
 
+class UserBlockedEvent(_Envelope):
+    """Someone wants nothing more to do with someone."""
+
+    type: Literal["user.blocked"] = "user.blocked"
+    data: BlockChanged
+
+
+class UserUnblockedEvent(_Envelope):
+    """Someone no longer blocks someone."""
+
+    type: Literal["user.unblocked"] = "user.unblocked"
+    data: BlockChanged
+
+
 class MessageSentEvent(_Envelope):
     """A message was sent."""
 
@@ -190,6 +211,8 @@ DomainEvent = Annotated[
     | CommentCreatedEvent
     | UserFollowedEvent
     | UserUnfollowedEvent
+    | UserBlockedEvent
+    | UserUnblockedEvent
     | MessageSentEvent
     | EventCreatedEvent
     | EventRsvpEvent,
@@ -206,6 +229,8 @@ EventType = Literal[
     "comment.created",
     "user.followed",
     "user.unfollowed",
+    "user.blocked",
+    "user.unblocked",
     "message.sent",
     "event.created",
     "event.rsvp",

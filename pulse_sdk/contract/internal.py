@@ -43,6 +43,12 @@ class FollowersPage(Page[UUID]):
     """Ids of someone's followers, in an order that stays while it is read."""
 
 
+class FollowStatus(ResponseModel):
+    """Whether one person follows another."""
+
+    follows: bool
+
+
 class ImportUser(RequestModel):
     """An account to import."""
 

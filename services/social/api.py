@@ -5,7 +5,13 @@ from __future__ import annotations
 from aiohttp import web
 
 from pulse_sdk.contract.common import Page, PageQuery
-from pulse_sdk.contract.internal import FollowersPage, FollowersQuery, Imported, ImportFollows
+from pulse_sdk.contract.internal import (
+    FollowersPage,
+    FollowersQuery,
+    FollowStatus,
+    Imported,
+    ImportFollows,
+)
 from pulse_sdk.contract.social import FeedPage, Follow
 from services.kit.http import Access, Call, endpoint
 from services.social.feed import Feed
@@ -45,6 +51,12 @@ async def follower_ids(call: Call[None, FollowersQuery]) -> FollowersPage:
     return await call.app[SERVICE].follower_ids(call.id("user_id"), call.query)
 
 
+async def follow_status(call: Call[None, None]) -> FollowStatus:
+    """Whether one person follows another, for other services."""
+    follows = await call.app[SERVICE].follows(call.id("follower_id"), call.id("followee_id"))
+    return FollowStatus(follows=follows)
+
+
 async def import_follows(call: Call[ImportFollows, None]) -> Imported:
     """Add follows, for the operator."""
     return await call.app[SERVICE].import_follows(call.body)
@@ -66,6 +78,14 @@ ENDPOINTS = (
         returns=FollowersPage,
         access=Access.SERVICE,
         callers=("notifications",),
+    ),
+    endpoint(
+        "GET",
+        "/internal/follows/{follower_id}/{followee_id}",
+        follow_status,
+        returns=FollowStatus,
+        access=Access.SERVICE,
+        callers=("posts",),
     ),
     endpoint(
         "POST",

@@ -54,6 +54,10 @@ class SocialService:
         found = await self._store.followers(caller.user_id, before, query.limit + 1)
         return _page(found, query.limit)
 
+    async def follows(self, follower_id: UUID, followee_id: UUID) -> bool:
+        """Whether one person follows another."""
+        return await self._store.follows(follower_id, followee_id)
+
     async def follower_ids(self, user_id: UUID, query: FollowersQuery) -> FollowersPage:
         """Ids of someone's followers, latest first."""
         before = id_cursor(query.cursor)

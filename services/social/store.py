@@ -33,6 +33,11 @@ _UNFOLLOW = Query(
     ), event AS ({outbox.INSERT} FROM ended)
     SELECT id FROM ended""",
 )
+_FOLLOWS = Query(
+    "follows",
+    """SELECT 1 FROM follows
+    WHERE follower_id = %(follower_id)s AND followee_id = %(followee_id)s""",
+)
 _FOLLOWING = Query(
     "following",
     """SELECT id, followee_id, followed_at FROM follows
@@ -120,6 +125,11 @@ class SocialStore:
     ) -> None:
         if await self._database.row(query, with_event(params, event)) is not None:
             self._outbox.wake()
+
+    async def follows(self, follower_id: UUID, followee_id: UUID) -> bool:
+        """Whether one person follows another."""
+        params = {"follower_id": follower_id, "followee_id": followee_id}
+        return await self._database.row(_FOLLOWS, params) is not None
 
     async def following(self, user_id: UUID, before: UUID | None, count: int) -> list[FollowRow]:
         """Follows of a user that are older than another follow, latest first."""
