@@ -23,6 +23,7 @@ def logs(
     ] = 20,
 ) -> None:
     """Print the components' logs, also after the stack was stopped."""
+    from pulse_cli.errors import NotHealthy
     from pulse_cli.stack.load import running_stack
     from pulse_cli.targets import logs as files
     from pulse_cli.targets.local import Local, choose
@@ -33,6 +34,8 @@ def logs(
     components = plan(running_stack(root.state) or root.stack)
     chosen = choose(components, names) if names else [one.name for one in components]
     paths = [local.log(name) for name in chosen]
+    if not any(path.exists() for path in paths):
+        raise NotHealthy(f"nothing was logged in {root.state}; start a stack with: pulse up")
     width = max(map(len, chosen)) if len(chosen) > 1 else 0
     read = files.follow if follow else files.tail
     for name, line in read(paths, lines):
