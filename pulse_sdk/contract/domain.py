@@ -12,7 +12,7 @@ from uuid import UUID
 from pydantic import Field
 
 from pulse_sdk.contract.common import ResponseModel, Timestamp
-from pulse_sdk.contract.events import Answer
+from pulse_sdk.contract.events import GivenAnswer
 from pulse_sdk.contract.users import Visibility
 
 EXCHANGE = "pulse.events"
@@ -83,7 +83,7 @@ class MessageSent(ResponseModel):
 
 
 class EventChanged(ResponseModel):
-    """Data of `event.created` and `event.updated`."""
+    """Data of `event.created`."""
 
     event_id: UUID
     creator_id: UUID
@@ -97,7 +97,19 @@ class EventRsvp(ResponseModel):
     event_id: UUID
     creator_id: UUID
     user_id: UUID
-    answer: Answer
+    answer: GivenAnswer
+
+
+class EventNews(EventChanged):
+    """Data of what those who answered an event are told of.
+
+    `event.updated`, `event.cancelled`, `event.promoted` (a place became free) and
+    `event.reminder` (it begins soon). What concerns very many people comes as several events.
+    """
+
+    changed: list[str] = []
+    """Which fields changed, of `event.updated`."""
+    recipient_ids: list[UUID] = []
 
 
 class _Envelope(ResponseModel):
@@ -195,6 +207,34 @@ class EventCreatedEvent(_Envelope):
     data: EventChanged
 
 
+class EventUpdatedEvent(_Envelope):
+    """An event was edited."""
+
+    type: Literal["event.updated"] = "event.updated"
+    data: EventNews
+
+
+class EventCancelledEvent(_Envelope):
+    """An event will not take place."""
+
+    type: Literal["event.cancelled"] = "event.cancelled"
+    data: EventNews
+
+
+class EventPromotedEvent(_Envelope):
+    """People who waited for a place at an event have one."""
+
+    type: Literal["event.promoted"] = "event.promoted"
+    data: EventNews
+
+
+class EventReminderEvent(_Envelope):
+    """An event begins soon."""
+
+    type: Literal["event.reminder"] = "event.reminder"
+    data: EventNews
+
+
 class EventRsvpEvent(_Envelope):
     """Someone answered an event."""
 
@@ -215,7 +255,11 @@ DomainEvent = Annotated[
     | UserUnblockedEvent
     | MessageSentEvent
     | EventCreatedEvent
-    | EventRsvpEvent,
+    | EventRsvpEvent
+    | EventUpdatedEvent
+    | EventCancelledEvent
+    | EventPromotedEvent
+    | EventReminderEvent,
     Field(discriminator="type"),
 ]
 """Any event of the catalogue, told apart by its `type`."""
@@ -234,4 +278,8 @@ EventType = Literal[
     "message.sent",
     "event.created",
     "event.rsvp",
+    "event.updated",
+    "event.cancelled",
+    "event.promoted",
+    "event.reminder",
 ]
