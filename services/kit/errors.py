@@ -76,6 +76,12 @@ class ServiceError(Exception):
         code = f"{dependency}_unavailable"
         return cls(HTTPStatus.SERVICE_UNAVAILABLE, code, detail, headers={"Retry-After": "1"})
 
+    @classmethod
+    def too_late(cls) -> Self:
+        """504: the caller's deadline is over, so that nobody waits for the answer."""
+        detail = "The time that the caller gave is over."
+        return cls(HTTPStatus.GATEWAY_TIMEOUT, "deadline_exceeded", detail)
+
 
 def field_errors(error: ValidationError) -> list[FieldError]:
     """Name each invalid field by its dotted path, without echoing its value."""

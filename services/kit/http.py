@@ -19,6 +19,7 @@ from pydantic import BaseModel, ValidationError
 from pulse_sdk.contract.common import FieldError
 from services.kit.auth import Identity, bearer, user_verifier, verify_service_token
 from services.kit.errors import ServiceError, field_errors
+from services.kit.resilience import DEADLINE_HEADER, deadline_from
 from services.kit.settings import Settings
 
 B = TypeVar("B", bound=BaseModel | None)
@@ -141,7 +142,8 @@ def _handler(
             verify_service_token(settings, token, declared.callers)
         query = None if declared.query is NoneType else parse_query(request, declared.query)
         body = None if declared.body is NoneType else await parse_body(request, declared.body)
-        answer = await declared.handler(Call(request, body, query, identity))
+        with deadline_from(request.headers.get(DEADLINE_HEADER)):
+            answer = await declared.handler(Call(request, body, query, identity))
         if answer is None:
             return web.Response(status=declared.status)
         return web.Response(

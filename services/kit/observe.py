@@ -45,6 +45,9 @@ EVENT_LAG = Histogram(
     buckets=(0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.5, 5.0, 30.0, 120.0, 600.0),
 )
 EVENTS = Counter("events_handled", "Domain events handled", ["type", "outcome"])
+DEGRADED = Counter("degraded", "Answers that lack something, because what has it is away", ["what"])
+PEER_CALLS = Counter("peer_calls", "Calls to other services", ["callee", "outcome"])
+BREAKER = Gauge("circuit_breaker_state", "0 closed, 1 half open, 2 open", ["callee"])
 
 correlation_id: ContextVar[str | None] = ContextVar("correlation_id", default=None)
 """Correlation id of the request or event being served."""

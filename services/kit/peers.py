@@ -1,4 +1,8 @@
-"""Calls to other services: a service token, a deadline, and the next instance when one is away."""
+"""Calls to other services: a service token, a deadline, other instances, and a circuit breaker.
+
+A breaker judges whole calls, not attempts: one instance of two being away is no reason to stop
+calling the other.
+"""
 
 from __future__ import annotations
 
@@ -16,19 +20,29 @@ import orjson
 from aiohttp.client_proto import ResponseHandler
 from pydantic import BaseModel, ValidationError
 
+from pulse_sdk.backoff import Backoff
 from services.kit.auth import SERVICE_TOKEN_SECONDS, service_token
 from services.kit.errors import ServiceError
-from services.kit.observe import CORRELATION_HEADER, correlation_id
+from services.kit.observe import BREAKER, CORRELATION_HEADER, PEER_CALLS, correlation_id
+from services.kit.resilience import DEADLINE_HEADER, Breaker, Outcome, within
 from services.kit.settings import Settings
 
 log = logging.getLogger(__name__)
 
 R = TypeVar("R", bound=BaseModel)
 
-_CALL_SECONDS = 3.0
+CALL_SECONDS = 3.0
+"""What a call may take with all its attempts, unless it says less."""
+
 _PEERS_CHECK_SECONDS = 1.0
-_ATTEMPTS = 2
+_ATTEMPTS = 3
+_BACKOFF = Backoff(first=0.05, most=0.5)
+_FAILURES = (aiohttp.ClientError, OSError, TimeoutError, ValidationError)
 _CONNECTIONS = 200
+
+
+class _Refused(Exception):
+    """The callee lives and says that the call is wrong (4xx): trying again would not mend it."""
 
 
 class Peers:
@@ -40,6 +54,7 @@ class Peers:
         self._directory = _Directory(settings.peers_file)
         self._turn = itertools.count()
         self._tokens: dict[str, tuple[str, float]] = {}
+        self._lines: dict[str, _Line] = {}
 
     async def call(
         self,
@@ -49,22 +64,73 @@ class Peers:
         *,
         body: BaseModel | None = None,
         query: Mapping[str, str | int] | None = None,
+        seconds: float = CALL_SECONDS,
     ) -> R:
         """Ask another service (POST with a body, else GET); for calls that may be repeated.
 
+        It takes `seconds` at most with all its attempts, less when the caller's deadline is nearer,
+        and no time at all while the callee's breaker is open.
+
         Raises:
-            ServiceError: 503 when no instance answers in time or the answer is an error.
+            ServiceError: 503 when no instance answers in time or the answer is an error; 504 when
+                the caller's deadline is over.
         """
+        allowed = within(seconds)
+        line = self._lines.get(callee)
+        if line is None:
+            line = self._lines[callee] = _Line(callee)
+        ticket = line.breaker.begin(monotonic())
+        if ticket is None:
+            line.count("open")
+            raise ServiceError.unavailable(callee)
+        outcome = Outcome.UNKNOWN
+        try:
+            answer = await self._attempts(callee, path, returns, body, query, allowed)
+            outcome = Outcome.WELL
+            return answer
+        except _Refused:
+            outcome = Outcome.WELL
+            raise ServiceError.unavailable(callee) from None
+        except TimeoutError:
+            if allowed == seconds:  # else it is the caller who had no time
+                outcome = Outcome.FAILED
+            raise ServiceError.unavailable(callee) from None
+        except _FAILURES:
+            outcome = Outcome.FAILED
+            raise ServiceError.unavailable(callee) from None
+        finally:
+            line.breaker.end(ticket, outcome, monotonic())
+            line.count(outcome.value)
+
+    async def _attempts(
+        self,
+        callee: str,
+        path: str,
+        returns: type[R],
+        body: BaseModel | None,
+        query: Mapping[str, str | int] | None,
+        seconds: float,
+    ) -> R:
+        """Try one instance after the other, then all again after a wait."""
+        deadline = monotonic() + seconds
         instances = self._directory.instances(callee)
         first = next(self._turn)
-        for attempt in range(_ATTEMPTS):
+        for attempt in itertools.count(1):
             url = instances[(first + attempt) % len(instances)] + path
+            left = deadline - monotonic()
+            # An instance that hangs must leave time for another one.
+            share = left / 2 if attempt < len(instances) else left
             try:
-                async with asyncio.timeout(_CALL_SECONDS):
-                    return returns.model_validate_json(await self._send(callee, url, body, query))
-            except (aiohttp.ClientError, OSError, TimeoutError, ValidationError) as error:
+                async with asyncio.timeout(share):
+                    raw = await self._send(callee, url, body, query, share)
+                return returns.model_validate_json(raw)
+            except _FAILURES as error:
                 log.warning("%s %s failed: %r", callee, path, error)
-        raise ServiceError.unavailable(callee)
+                wait = 0.0 if attempt < len(instances) else _BACKOFF.delay(attempt)
+                if attempt >= _ATTEMPTS or monotonic() + wait >= deadline:
+                    raise
+            await asyncio.sleep(wait)
+        raise AssertionError  # the count has no end
 
     async def _send(
         self,
@@ -72,8 +138,12 @@ class Peers:
         url: str,
         body: BaseModel | None,
         query: Mapping[str, str | int] | None,
+        seconds: float,
     ) -> bytes:
-        headers = {"Authorization": f"Bearer {self._token(callee)}"}
+        headers = {
+            "Authorization": f"Bearer {self._token(callee)}",
+            DEADLINE_HEADER: str(int(seconds * 1000)),
+        }
         if (current := correlation_id.get()) is not None:
             headers[CORRELATION_HEADER] = current
         data = None
@@ -84,6 +154,9 @@ class Peers:
         async with self._session.request(
             method, url, data=data, params=query, headers=headers
         ) as response:
+            if 400 <= response.status < 500:
+                log.error("%s refuses %s: %d", callee, url, response.status)
+                raise _Refused
             response.raise_for_status()
             return await response.read()
 
@@ -93,6 +166,22 @@ class Peers:
             token = service_token(self._settings, callee)
             self._tokens[callee] = (token, monotonic() + SERVICE_TOKEN_SECONDS / 2)
         return token
+
+
+class _Line:
+    """What is known of one callee."""
+
+    def __init__(self, callee: str) -> None:
+        self._callee = callee
+        self._counters: dict[str, Any] = {}
+        breaker = self.breaker = Breaker()
+        BREAKER.labels(callee).set_function(lambda: breaker.state.value)
+
+    def count(self, outcome: str) -> None:
+        counter = self._counters.get(outcome)
+        if counter is None:
+            counter = self._counters[outcome] = PEER_CALLS.labels(self._callee, outcome)
+        counter.inc()
 
 
 class _Directory:

@@ -10,10 +10,14 @@ from pulse_sdk.contract.domain import DomainEvent, PostCreatedEvent, PostDeleted
 from pulse_sdk.contract.internal import PostBatch, PostsByIds
 from pulse_sdk.contract.social import FeedPage
 from services.kit.errors import ServiceError
+from services.kit.observe import DEGRADED
 from services.kit.paging import encode_cursor, id_cursor
 from services.kit.peers import Peers
 from services.social.store import AuthorPost, SocialStore
 from services.social.timelines import LENGTH, Below, Change, Timelines
+
+_POSTS_SECONDS = 0.8
+"""How long the feed waits for post bodies before it answers without."""
 
 
 class Feed:
@@ -41,9 +45,14 @@ class Feed:
             return FeedPage(items=[], next_cursor=next_cursor)
         try:
             batch = await self._peers.call(
-                "posts", "/internal/posts/batch", PostBatch, body=PostsByIds(ids=ids)
+                "posts",
+                "/internal/posts/batch",
+                PostBatch,
+                body=PostsByIds(ids=ids),
+                seconds=_POSTS_SECONDS,
             )
         except ServiceError:
+            DEGRADED.labels("feed_posts").inc()
             return FeedPage(items=[], next_cursor=next_cursor, degraded=True)
         return FeedPage(items=batch.items, next_cursor=next_cursor)
 
