@@ -52,6 +52,12 @@ class ServiceError(Exception):
         return cls(HTTPStatus.CONFLICT, code, detail)
 
     @classmethod
+    def stale(cls, what: str) -> Self:
+        """412: it has changed since the caller read the version that `If-Match` names."""
+        detail = f"The {what} has changed meanwhile; read it again."
+        return cls(HTTPStatus.PRECONDITION_FAILED, "stale", detail)
+
+    @classmethod
     def unauthorized(cls, code: str, detail: str) -> Self:
         """401: the caller is not known."""
         headers = {"WWW-Authenticate": "Bearer"}

@@ -6,6 +6,7 @@ query and body against the contract, calls the handler and serialises the model 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
@@ -29,6 +30,7 @@ M = TypeVar("M", bound=BaseModel)
 
 MAX_BODY_BYTES = 1_048_576
 MAX_KEY_CHARACTERS = 128
+_VERSION_TAG = re.compile(r'(?:^|,)\s*"([1-9][0-9]{0,8})"(?=\s*(?:,|$))', re.ASCII)
 
 
 class Access(Enum):
@@ -84,6 +86,17 @@ class Call(Generic[B, Q]):
             raise ServiceError.invalid([FieldError(field="Idempotency-Key", message=message)])
         return key
 
+    @property
+    def if_match(self) -> frozenset[int] | None:
+        """The versions that the caller's `If-Match` allows, None when any will do.
+
+        A tag that is none of ours, or weak, matches no version.
+        """
+        given = self.request.headers.getall("If-Match", None)
+        if given is None or "*" in given:
+            return None
+        return frozenset(int(version) for version in _VERSION_TAG.findall(",".join(given)))
+
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
@@ -115,6 +128,7 @@ def endpoint(
     """Declare an endpoint; types of handler, body, query and answer are checked against each other.
 
     `status` is 200, or 204 when nothing is returned. `callers` may call it with a service token.
+    An answer that has a `version` carries it as its `ETag` too.
     """
     if status is None:
         status = 204 if returns is NoneType else 200
@@ -133,6 +147,8 @@ def add_endpoints(app: web.Application, settings: Settings, endpoints: Iterable[
 def _handler(
     declared: Endpoint, settings: Settings, verify_user: Callable[[str], Identity]
 ) -> Callable[[web.Request], Awaitable[web.Response]]:
+    versioned = "version" in getattr(declared.returns, "model_fields", {})
+
     async def handle(request: web.Request) -> web.Response:
         identity = None
         if declared.access is Access.USER:
@@ -150,6 +166,7 @@ def _handler(
             status=declared.status,
             body=answer.model_dump_json().encode(),
             content_type="application/json",
+            headers={"ETag": f'"{answer.version}"'} if versioned else None,  # type: ignore[attr-defined]
         )
 
     return handle
