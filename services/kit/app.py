@@ -27,6 +27,9 @@ from services.kit.peers import Peers, open_peers
 from services.kit.settings import Settings, load_settings
 
 _SHUTDOWN_SECONDS = 3.0
+_BACKLOG = 1024
+"""Connections that may wait to be accepted: a gateway opens hundreds at once when we fall behind,
+and those past the limit would be refused."""
 _GC_THRESHOLDS = (20_000, 20, 50)
 """A request leaves hundreds of objects behind, nearly none of them in cycles: look less often."""
 
@@ -98,5 +101,6 @@ def run(create_app: Callable[[Settings], web.Application]) -> None:
         access_log=None,
         print=None,
         shutdown_timeout=_SHUTDOWN_SECONDS,
+        backlog=_BACKLOG,
         loop=uvloop.new_event_loop(),
     )
