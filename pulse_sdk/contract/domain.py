@@ -18,6 +18,12 @@ from pulse_sdk.contract.users import Visibility
 EXCHANGE = "pulse.events"
 """The durable topic exchange all domain events are published to."""
 
+ATTEMPT_HEADER = "x-attempt"
+"""On a message that waits to be handled again or is parked: how often it failed."""
+
+ERROR_HEADER = "x-error"
+"""On such a message: why it failed last, in one line."""
+
 
 class UserChanged(ResponseModel):
     """Data of `user.registered` and `user.updated`."""
@@ -57,6 +63,8 @@ class CommentCreated(ResponseModel):
     post_id: UUID
     post_author_id: UUID
     author_id: UUID
+    parent_author_id: UUID | None = None
+    """Who wrote the comment that this one replies to, None when it replies to none."""
 
 
 class FollowChanged(ResponseModel):

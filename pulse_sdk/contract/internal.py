@@ -13,7 +13,7 @@ from pydantic import AwareDatetime, Field
 
 from pulse_sdk.contract.common import Page, RequestModel, ResponseModel, Secret
 from pulse_sdk.contract.posts import Post, PostText
-from pulse_sdk.contract.users import DisplayName, Email, Username
+from pulse_sdk.contract.users import DisplayName, Email, User, Username
 
 MAX_BATCH = 1000
 """Most rows in one import (keeps a body below the services' size limit)."""
@@ -29,6 +29,20 @@ class PostBatch(ResponseModel):
     """The posts that exist, in the order asked for."""
 
     items: list[Post]
+    private_author_ids: list[UUID] = []
+    """Those of their authors whose posts are for followers alone, which the caller looks after."""
+
+
+class UsersByIds(RequestModel):
+    """Whose profiles are wanted."""
+
+    ids: Annotated[list[UUID], Field(max_length=100)]
+
+
+class UserBatch(ResponseModel):
+    """The profiles that exist, in the order asked for."""
+
+    items: list[User]
 
 
 class FollowersQuery(RequestModel):
@@ -74,10 +88,19 @@ class ImportPost(RequestModel):
     created_at: AwareDatetime
 
 
-class ImportPosts(RequestModel):
-    """Posts to import."""
+class ImportAuthor(RequestModel):
+    """The name of someone who writes posts. What an event told of them already is not undone."""
 
-    posts: Annotated[list[ImportPost], Field(max_length=MAX_BATCH)]
+    id: UUID
+    username: Username
+    display_name: DisplayName
+
+
+class ImportPosts(RequestModel):
+    """Posts to import, and names of authors."""
+
+    posts: Annotated[list[ImportPost], Field(max_length=MAX_BATCH)] = []
+    authors: Annotated[list[ImportAuthor], Field(max_length=MAX_BATCH)] = []
 
 
 class ImportFollow(RequestModel):
