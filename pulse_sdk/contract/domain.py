@@ -115,9 +115,9 @@ class EventNews(EventChanged):
     `event.reminder` (it begins soon). What concerns very many people comes as several events.
     """
 
-    changed: list[str] = []
+    changed: list[str] = Field(default_factory=list)
     """Which fields changed, of `event.updated`."""
-    recipient_ids: list[UUID] = []
+    recipient_ids: list[UUID] = Field(default_factory=list)
 
 
 class _Envelope(ResponseModel):
