@@ -76,6 +76,12 @@ def local_programs(stack: Stack, state: Path, binaries: Binaries) -> Iterator[Pr
         environment=_migrate_environment(stack, state),
         one_shot=True,
     )
+    yield Program(
+        "openapi",
+        (*_python(binaries, "services.openapi"), str(description_folder(state))),
+        tier=2,
+        one_shot=True,
+    )
     for name in SERVICE_NAMES:
         for index in range(stack.services[name].replicas):
             yield Program(
@@ -87,6 +93,11 @@ def local_programs(stack: Stack, state: Path, binaries: Binaries) -> Iterator[Pr
     envoy = (str(binaries.envoy), "-c", str(rendered / "envoy.json"), "--disable-hot-restart")
     options = ("--concurrency", str(ENVOY_CONCURRENCY), "--log-level", "warning")
     yield Program("envoy", (*envoy, *options), tier=4)
+
+
+def description_folder(state: Path) -> Path:
+    """Return where the job `openapi` puts the API's description and the gateway finds it."""
+    return state / "rendered" / "api"
 
 
 def service_environment(stack: Stack, name: ServiceName, index: int, state: Path) -> dict[str, str]:

@@ -27,6 +27,7 @@ from pulse_cli.programs import (
     DESCRIPTORS,
     GATEWAY_CONNECTIONS,
     LOOPBACK,
+    description_folder,
     local_programs,
     peers,
 )
@@ -125,6 +126,7 @@ def render_gateway(stack: Stack, secrets: Secrets, state: Path) -> None:
         routes=ROUTES,
         services=SERVICE_NAMES,
         endpoints=endpoints,
+        description=private_folder(description_folder(state)),
         admin_host=LOOPBACK,
         max_connections=GATEWAY_CONNECTIONS,
         key=key.rstrip("="),

@@ -12,6 +12,7 @@ from pulse_cli.targets import probes
 Kind = Literal["store", "broker", "job", "service", "gateway"]
 
 MIGRATE = "migrate"
+OPENAPI = "openapi"
 GATEWAY = "envoy"
 POSTGRES = "postgres"
 STORES = (POSTGRES, "redis", "rabbitmq", "epmd")
@@ -58,11 +59,13 @@ def plan(stack: Stack) -> tuple[Component, ...]:
         ),
         Component("redis", "store", redis.port, probe=lambda: probes.redis(redis.host, redis.port)),
         Component(MIGRATE, "job", None, after=(POSTGRES,)),
+        Component(OPENAPI, "job", None),
         *instances,
         Component(
             GATEWAY,
             "gateway",
             gateway.port,
+            after=(OPENAPI,),  # it reads what the job writes when it starts
             probe=lambda: probes.routes(reachable(gateway.host), gateway.port, SERVICE_NAMES),
             settles=tuple(instance.name for instance in instances),
         ),

@@ -16,10 +16,12 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from pulse_cli.components import find_envoy
+from pulse_cli.programs import description_folder
 from pulse_cli.render import render_gateway
 from pulse_cli.stack.model import ROUTES, SERVICE_NAMES, Gateway, Route, ServiceName, Stack
 from pulse_cli.stack.secrets import ensure_secrets
 from pulse_cli.targets.ports import isolated
+from services import openapi
 from tests.connected.gateway_stand import Running, Upstream, client_at, eventually, refused
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -45,6 +47,7 @@ async def gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Run
     state = tmp_path_factory.mktemp("gateway")
     secrets = ensure_secrets(state)
     render_gateway(stack, secrets, state)
+    openapi.write(description_folder(state))
     upstreams = {f"{n}-0": Upstream(f"{n}-0", stack.instance_port(n, 0)) for n in SERVICE_NAMES}
     upstreams["posts-1"] = Upstream("posts-1", stack.instance_port("posts", 1))
     running = Running(stack, secrets, state, upstreams)
@@ -376,3 +379,19 @@ async def test_scaling_is_followed_without_a_restart_and_a_dead_instance_costs_n
 async def test_what_is_rendered_shows_no_secret_to_others(gateway: Running) -> None:
     for path in (gateway.state / "rendered").rglob("*"):
         assert path.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "file", "content_type"),
+    [
+        ("openapi.json", "openapi.json", "application/json"),
+        ("docs?from=here", "docs.html", "text/html; charset=utf-8"),
+    ],
+)
+async def test_the_description_of_the_api_needs_no_token(
+    gateway: Running, path: str, file: str, content_type: str
+) -> None:
+    async with client_at(gateway, "127.0.7.1") as client:
+        answer = await client.get(f"/api/v1/{path}")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, content_type)
+    assert answer.content == (description_folder(gateway.state) / file).read_bytes()

@@ -79,7 +79,8 @@ def test_envoy_routes_every_route_and_knows_every_service(tmp_path: Path) -> Non
     assert [p for p in prefixes if p] == [route.prefix for route in ROUTES]
     unguarded = {r["match"]["path"] for r in routes if "typed_per_filter_config" not in r}
     public = {path for route in ROUTES for path in route.public}
-    assert unguarded == public | {f"/health/{name}" for name in SERVICE_NAMES}
+    described = {"/api/v1/openapi.json", "/api/v1/docs"}
+    assert unguarded == public | described | {f"/health/{name}" for name in SERVICE_NAMES}
     assert {c["name"] for c in config["static_resources"]["clusters"]} == set(SERVICE_NAMES)
     principals = json.dumps(manager["http_filters"][1])
     assert '{"address_prefix": "fd00::", "prefix_len": 8}' in principals
@@ -104,13 +105,15 @@ def test_supervisor_runs_every_program_with_its_label(tmp_path: Path) -> None:
     render_into(tmp_path, services__users__replicas=2)
     programs = supervisor(tmp_path)
     assert set(programs) == {
-        "epmd", "rabbitmq", "postgres", "redis", "migrate", "envoy", "users-1",
+        "epmd", "rabbitmq", "postgres", "redis", "migrate", "openapi", "envoy", "users-1",
         *(f"{name}-0" for name in SERVICE_NAMES),
     }  # fmt: skip
     for name, program in programs.items():
         assert program.environment["STACK_STATE_DIR"] == str(tmp_path)
         assert not program.autostart
-        assert program.autorestart is (False if name == "migrate" else RestartUnconditionally)
+        assert program.autorestart is (
+            False if name in {"migrate", "openapi"} else RestartUnconditionally
+        )
         assert program.stdout_logfile == f"{tmp_path}/logs/{name}.log"
     tiers = {name: program.priority for name, program in programs.items()}
     assert tiers["postgres"] < tiers["migrate"] < tiers["users-1"] < tiers["envoy"]
