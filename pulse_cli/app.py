@@ -28,6 +28,7 @@ import typer
 from pulse_cli.commands.bench import bench
 from pulse_cli.commands.doctor import doctor
 from pulse_cli.commands.down import down
+from pulse_cli.commands.events import events
 from pulse_cli.commands.health import health
 from pulse_cli.commands.logs import logs
 from pulse_cli.commands.restart import restart
@@ -121,6 +122,7 @@ def _pair(setting: str) -> tuple[str, str]:
 
 for _command in COMMANDS:
     app.command()(_command)
+app.add_typer(events)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

@@ -48,7 +48,8 @@ class Bus:
     async def _work_once(self) -> None:
         async with await self._connect() as connection, asyncio.TaskGroup() as tasks:
             for subscription in self._subscriptions:
-                channel = await connection.channel()
+                # An event that is passed on to a queue which is not there must not be acknowledged.
+                channel = await connection.channel(on_return_raises=True)
                 # Before the service counts as ready, or events published until then would be lost.
                 queue = await declare(channel, subscription)
                 tasks.create_task(consume(channel, queue, subscription))

@@ -1,9 +1,14 @@
 """Consuming domain events: in batches, acknowledged after the effect, retried, then parked.
 
 Each subscription owns a durable queue. What fails alone goes through delay queues of that
-subscription (1, 5, 30, 120 s) back into its queue, and in the end into `<queue>.parked`. A message
-is acknowledged only when its effect is committed or it lies safely in one of those queues, so a
-handler sees an event at least once and must be idempotent by the event's id or its content.
+subscription (1, 5, 30, 120 s) back into its queue, and in the end into `<queue>.parked`, unless
+what failed was a store or a service that is away: that ends, and the event is tried until it does.
+A message is acknowledged only when its effect is committed or it lies safely in one of those
+queues, so a handler sees an event at least once and must be idempotent by the event's id or its
+content.
+
+Events are published in the order of their changes, but a handler must not need that order: an event
+that was retried comes after later ones, and two instances of a service handle at the same time.
 """
 
 from __future__ import annotations
@@ -13,12 +18,15 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from http import HTTPStatus
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
 from pydantic import TypeAdapter, ValidationError
 
-from pulse_sdk.contract.domain import DomainEvent, EventType
+from pulse_sdk.contract.domain import ATTEMPT_HEADER, ERROR_HEADER, DomainEvent, EventType
+from services.kit.cache import FAILURES
+from services.kit.errors import ServiceError
 from services.kit.observe import EVENT_LAG, EVENTS, correlation_id
 from services.kit.outbox import declare_exchange
 
@@ -28,7 +36,7 @@ BATCH = 100
 RETRY_SECONDS = (1, 5, 30, 120)
 IDLE_SECONDS = 30.0
 """After so long without an event the consumer makes sure that it still is one."""
-_ATTEMPT = "x-attempt"
+_REASON_CHARACTERS = 300
 _adapter: TypeAdapter[DomainEvent] = TypeAdapter(DomainEvent)
 
 
@@ -94,7 +102,7 @@ async def declare(channel: AbstractChannel, subscription: Subscription) -> Abstr
                 "x-dead-letter-routing-key": subscription.queue,
             },
         )
-    await channel.declare_queue(f"{subscription.queue}.parked", durable=True)
+    await channel.declare_queue(_parked(subscription), durable=True)
     return queue
 
 
@@ -107,7 +115,7 @@ async def _handle(
             events.append((message, _adapter.validate_json(message.body)))
         except ValidationError:
             log.exception("an event on %s cannot be read", subscription.queue)
-            await _forward(channel, message, f"{subscription.queue}.parked")
+            await _forward(channel, message, _parked(subscription), 0, "cannot be read")
     if len(events) > 1:
         try:
             await _apply(subscription, [event for _, event in events])
@@ -117,11 +125,12 @@ async def _handle(
     for message, event in events:
         try:
             await _apply(subscription, [event])
-        except Exception:
-            attempt = int(str(message.headers.get(_ATTEMPT, 0)))
+        except Exception as error:
+            attempt = int(str(message.headers.get(ATTEMPT_HEADER, 0)))
             log.exception("%s %s failed, attempt %d", event.type, event.id, attempt + 1)
             EVENTS.labels(event.type, "failed").inc()
-            await _forward(channel, message, _next_queue(subscription.queue, attempt), attempt + 1)
+            target = _next_queue(subscription, attempt, error)
+            await _forward(channel, message, target, attempt + 1, _reason(error))
 
 
 async def _apply(subscription: Subscription, events: list[DomainEvent]) -> None:
@@ -138,21 +147,44 @@ async def _apply(subscription: Subscription, events: list[DomainEvent]) -> None:
         EVENTS.labels(event.type, "handled").inc()
 
 
-def _next_queue(queue: str, attempt: int) -> str:
-    if attempt < len(RETRY_SECONDS):
-        return f"{queue}.retry.{RETRY_SECONDS[attempt]}s"
-    return f"{queue}.parked"
+def _parked(subscription: Subscription) -> str:
+    return f"{subscription.queue}.parked"
+
+
+def _next_queue(subscription: Subscription, attempt: int, error: Exception) -> str:
+    if attempt >= len(RETRY_SECONDS):
+        if not _is_away(error):
+            return _parked(subscription)
+        attempt = len(RETRY_SECONDS) - 1
+    return f"{subscription.queue}.retry.{RETRY_SECONDS[attempt]}s"
+
+
+def _is_away(error: Exception) -> bool:
+    """Whether something that the handler needs is away: that ends, however long it takes."""
+    if isinstance(error, ServiceError):
+        return error.status in {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT}
+    return isinstance(error, FAILURES)
+
+
+def _reason(error: Exception) -> str:
+    first_line = next(iter(str(error).strip().splitlines()), "")
+    return f"{type(error).__name__}: {first_line}"[:_REASON_CHARACTERS].removesuffix(": ")
 
 
 async def _forward(
-    channel: AbstractChannel, message: AbstractIncomingMessage, queue: str, attempt: int = 0
+    channel: AbstractChannel,
+    message: AbstractIncomingMessage,
+    queue: str,
+    attempt: int,
+    reason: str,
 ) -> None:
     copy = aio_pika.Message(
         message.body,
-        headers={**message.headers, _ATTEMPT: attempt},
+        headers={**message.headers, ATTEMPT_HEADER: attempt, ERROR_HEADER: reason},
         message_id=message.message_id,
         type=message.type,
         content_type=message.content_type,
+        timestamp=datetime.now(UTC),
         delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
     )
     await channel.default_exchange.publish(copy, routing_key=queue)

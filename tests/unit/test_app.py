@@ -1,3 +1,4 @@
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -5,9 +6,11 @@ from pathlib import Path
 import pytest
 import typer
 
+import services
 from pulse_cli.app import COMMANDS, app, run
 from pulse_cli.context import Root
 from pulse_cli.errors import ExitCode, NotHealthy
+from pulse_cli.stack.model import SUBSCRIPTIONS
 
 HEAVY = {"pydantic", "rich", "httpx", "jinja2", "locust", "psutil", "aiohttp", "redis", "jwt"}
 
@@ -92,3 +95,16 @@ def test_the_project_folder_and_settings_are_options(
     assert '--set gateway.port: gateway.port = "many"' in capsys.readouterr().err
     assert run(["--set", "gateway.port", "show"]) == ExitCode.USAGE
     assert "is not KEY=VALUE" in capsys.readouterr().err
+
+
+def test_every_queue_that_services_consume_is_known_to_the_command_line() -> None:
+    consumed = {
+        call.args[0].value
+        for file in Path(services.__file__).parent.glob("*/*.py")
+        for call in ast.walk(ast.parse(file.read_text()))
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Name)
+        and call.func.id == "Subscription"
+        and isinstance(call.args[0], ast.Constant)
+    }
+    assert consumed == set(SUBSCRIPTIONS), "say it in pulse_cli/stack/model.py"
