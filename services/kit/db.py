@@ -6,10 +6,12 @@ modifying CTEs), which costs one round trip where BEGIN and COMMIT would cost th
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, NamedTuple
+from functools import lru_cache
+from typing import Any, NamedTuple, cast
 
 import aiopg
 import psycopg2
@@ -17,15 +19,24 @@ import psycopg2.extras
 from psycopg2.extensions import make_dsn
 
 from services.kit.errors import ServiceError
-from services.kit.observe import POOL, QUERIES
+from services.kit.observe import POOL, QUERIES, SHED
+from services.kit.resilience import within
 from services.kit.settings import Settings
 
 _IDLE_SECONDS = 30.0
 _CONNECT_SECONDS = 2.0
 _QUERY_SECONDS = 5.0
+_STATEMENT_MILLISECONDS = 6_000
+"""PostgreSQL ends what its client has given up: later than the client does, so that aiopg never
+sees the cancelling, which it would take for the task's own."""
+
+_WAITING_PER_CONNECTION = 50
+"""Statements that may wait for a connection, for each there may be: some 50 ms of a busy second.
+A queue that is longer would make everybody late; who would be its last is refused instead."""
 
 Params = Mapping[str, Any]
 Row = tuple[Any, ...]
+_Take = Callable[[aiopg.Cursor], Awaitable[object]]
 
 psycopg2.extras.register_uuid()  # type: ignore[no-untyped-call]
 
@@ -47,51 +58,111 @@ def dsn(settings: Settings) -> str:
         password=settings.database_password.get_secret_value(),
         sslmode=settings.database_sslmode,
         gssencmode="disable",
+        options=f"-c statement_timeout={_STATEMENT_MILLISECONDS}",
         application_name=f"{settings.name}-{settings.instance}",
     )
 
 
 class Database:
-    """A pool of connections. Every method raises ServiceError 503 when PostgreSQL is away."""
+    """A pool of connections.
+
+    Every method raises ServiceError: 503 when PostgreSQL is away or more wait for it than it could
+    serve in time, 504 when the caller's deadline is over. A read whose connection turns out to be
+    dead is run once more on another one; a write is not, for it may have been committed.
+    """
 
     def __init__(self, pool: aiopg.Pool) -> None:
         self._pool = pool
+        self._waiting = 0
+        self._most_waiting = _WAITING_PER_CONNECTION * (pool.maxsize or 1)
         POOL.labels("in_use").set_function(lambda: pool.size - pool.freesize)
         POOL.labels("idle").set_function(lambda: pool.freesize)
 
     async def rows(self, query: Query, params: Params | None = None) -> list[Row]:
         """Every row of the answer."""
-        async with self._executed(query, params) as cursor:
-            rows: list[Row] = await cursor.fetchall()
-            return rows
+        return cast("list[Row]", await self._answer(query, params, aiopg.Cursor.fetchall))
 
     async def row(self, query: Query, params: Params | None = None) -> Row | None:
         """The first row of the answer, None when there is none."""
-        async with self._executed(query, params) as cursor:
-            row: Row | None = await cursor.fetchone()
-            return row
+        return cast("Row | None", await self._answer(query, params, aiopg.Cursor.fetchone))
 
     async def execute(self, query: Query, params: Params | None = None) -> int:
         """Run it; the number of rows it touched."""
-        async with self._executed(query, params) as cursor:
-            return int(cursor.rowcount)
+        return cast("int", await self._answer(query, params, _rowcount))
 
     async def ping(self) -> None:
         """Ask for an answer."""
         await self.row(_PING)
 
-    @asynccontextmanager
-    async def _executed(self, query: Query, params: Params | None) -> AsyncIterator[aiopg.Cursor]:
+    async def _answer(self, query: Query, params: Params | None, take: _Take) -> object:
         try:
-            async with self._pool.acquire() as connection, connection.cursor() as cursor:
-                started = time.perf_counter()
-                await cursor.execute(query.sql, params, timeout=_QUERY_SECONDS)
-                _observe(query.name, time.perf_counter() - started)
-                yield cursor
+            try:
+                return await self._once(query, params, take)
+            except _ConnectionLostError as lost:
+                if not is_read(query.sql):
+                    raise lost.error from None
+                # It may have been dead since PostgreSQL was restarted; so may the other idle ones.
+                await self._pool.clear()
+                return await self._once(query, params, take)
+        except _ConnectionLostError as lost:
+            raise ServiceError.unavailable("database") from lost.error
         except (psycopg2.OperationalError, psycopg2.InterfaceError, TimeoutError) as error:
             raise ServiceError.unavailable("database") from error
 
+    async def _once(self, query: Query, params: Params | None, take: _Take) -> object:
+        async with self._connection() as connection, connection.cursor() as cursor:
+            within(_QUERY_SECONDS)  # waiting may have taken what was left
+            started = time.perf_counter()
+            try:
+                await cursor.execute(query.sql, params, timeout=_QUERY_SECONDS)
+            except psycopg2.Error as error:
+                if connection.closed:
+                    raise _ConnectionLostError(error) from None
+                raise
+            _observe(query.name, time.perf_counter() - started)
+            return await take(cursor)
 
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[aiopg.Connection]:
+        """A connection, after a bounded wait in a bounded queue."""
+        within(_CONNECT_SECONDS)
+        if self._waiting >= self._most_waiting:
+            SHED.inc()
+            raise ServiceError.overloaded()
+        self._waiting += 1
+        try:
+            # Not cut short at the caller's deadline: a connect must not be cancelled half-way.
+            connection = await self._pool.acquire()
+        finally:
+            self._waiting -= 1
+        try:
+            yield connection
+        finally:
+            await self._pool.release(connection)
+
+
+class _ConnectionLostError(Exception):
+    """The connection was or went dead."""
+
+    def __init__(self, error: psycopg2.Error) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+async def _rowcount(cursor: aiopg.Cursor) -> int:
+    return int(cursor.rowcount)
+
+
+@lru_cache(maxsize=1024)
+def is_read(sql: str) -> bool:
+    """Whether a statement changes nothing and locks nothing, so that it may be run again."""
+    return _CHANGES.search(sql) is None
+
+
+_CHANGES = re.compile(
+    r"\b(insert|update|delete|merge|truncate|lock|share|call|do|nextval|setval|pg_\w*lock\w*)\b",
+    re.IGNORECASE,
+)
 _PING = Query("ping", "SELECT 1")
 _timers: dict[str, Any] = {}
 

@@ -83,6 +83,13 @@ class ServiceError(Exception):
         return cls(HTTPStatus.SERVICE_UNAVAILABLE, code, detail, headers={"Retry-After": "1"})
 
     @classmethod
+    def overloaded(cls) -> Self:
+        """503: more is asked for than can be served in time."""
+        detail = "Too much is asked for at once; try again shortly."
+        headers = {"Retry-After": "1"}
+        return cls(HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", detail, headers=headers)
+
+    @classmethod
     def too_late(cls) -> Self:
         """504: the caller's deadline is over, so that nobody waits for the answer."""
         detail = "The time that the caller gave is over."

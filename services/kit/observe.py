@@ -37,6 +37,7 @@ QUERIES = Histogram(
     buckets=_REQUEST_BUCKETS,
 )
 POOL = Gauge("db_pool_connections", "Connections of the pool", ["state"])
+SHED = Counter("db_refused", "Statements refused since too many waited for a connection")
 CACHE = Counter("cache_requests", "Look-ups in the cache", ["cache", "outcome"])
 EVENT_LAG = Histogram(
     "event_lag_seconds",

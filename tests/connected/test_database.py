@@ -1,0 +1,133 @@
+"""What the pool does when PostgreSQL is restarted, is slow, or is asked for too much."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import closing
+
+import psycopg2
+import pytest
+
+from services.kit.db import Database, Query, dsn, is_read, open_database
+from services.kit.errors import ServiceError
+from services.kit.resilience import deadline_from
+from services.kit.settings import Settings
+from tests.conftest import RunningStack
+from tests.connected.people import settings_of
+
+READ = Query("test_read", "SELECT 1, pg_backend_pid()")
+SLOW = Query("test_slow", "SELECT pg_sleep(0.05)")
+
+
+@pytest.fixture
+def settings(stack: RunningStack) -> Settings:
+    return settings_of("events", stack.stack, stack.state).model_copy(update={"instance": 99})
+
+
+@pytest.fixture
+async def database(settings: Settings) -> AsyncIterator[Database]:
+    async with open_database(settings) as database:
+        yield database
+
+
+def _killed(settings: Settings) -> int:
+    """End every connection of the pool, as a restart of PostgreSQL does; how many there were."""
+    with closing(psycopg2.connect(dsn(settings))) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+            "WHERE application_name = %s AND pid <> pg_backend_pid()",
+            (f"{settings.name}-{settings.instance}",),
+        )
+        return int(cursor.fetchone()[0])  # type: ignore[index]
+
+
+async def _fill(database: Database) -> None:
+    await asyncio.gather(database.row(SLOW), database.row(SLOW))
+
+
+@pytest.mark.parametrize("noticed_seconds", [0.0, 0.1])
+async def test_reads_outlive_their_connections(
+    settings: Settings, database: Database, noticed_seconds: float
+) -> None:
+    await _fill(database)
+    assert _killed(settings) == 2
+    await asyncio.sleep(noticed_seconds)
+    rows = await asyncio.gather(*(database.row(READ) for _ in range(20)))
+    assert [row[0] for row in rows if row] == [1] * 20
+
+
+async def test_a_read_that_is_cut_off_is_run_once_more(
+    settings: Settings, database: Database
+) -> None:
+    reading = asyncio.create_task(database.row(Query("test", "SELECT 1, pg_sleep(0.5)")))
+    await asyncio.sleep(0.2)
+    assert _killed(settings) == 1
+    row = await reading
+    assert row is not None
+    assert row[0] == 1
+
+
+async def test_a_write_that_is_cut_off_is_not_run_again(
+    settings: Settings, database: Database
+) -> None:
+    write = Query("test", "WITH gone AS (DELETE FROM outbox WHERE false) SELECT pg_sleep(0.5)")
+    writing = asyncio.create_task(database.execute(write))
+    await asyncio.sleep(0.2)
+    assert _killed(settings) == 1
+    with pytest.raises(ServiceError) as error:
+        await writing
+    assert (error.value.status, error.value.code) == (503, "database_unavailable")
+
+
+async def test_overload_is_refused_at_once_and_ends(database: Database) -> None:
+    async def ask() -> tuple[str, float]:
+        started = time.monotonic()
+        try:
+            await database.row(SLOW)
+        except ServiceError as error:
+            assert error.headers == {"Retry-After": "1"}
+            return error.code, time.monotonic() - started
+        return "well", time.monotonic() - started
+
+    started = time.monotonic()
+    answers = await asyncio.gather(*(ask() for _ in range(1000)))
+    assert time.monotonic() - started < 3.5
+    codes = Counter(code for code, _ in answers)
+    assert codes["overloaded"] >= 898  # two connections, and 50 that wait for each
+    assert max(took for code, took in answers if code == "overloaded") < 1.0
+    # 20 statements a second and connection: the rest is served within the time a wait may take.
+    assert codes["well"] >= 60
+    assert await database.row(READ)
+
+
+async def test_nothing_is_asked_past_the_deadline(database: Database) -> None:
+    with deadline_from("20"):
+        await asyncio.sleep(0.03)
+        with pytest.raises(ServiceError) as error:
+            await database.row(READ)
+    assert (error.value.status, error.value.code) == (504, "deadline_exceeded")
+
+
+async def test_a_statement_ends_when_nobody_waits_for_it(settings: Settings) -> None:
+    with closing(psycopg2.connect(dsn(settings))) as connection, connection.cursor() as cursor:
+        cursor.execute("SHOW statement_timeout")
+        assert cursor.fetchone() == ("6s",)
+
+
+@pytest.mark.parametrize(
+    ("sql", "reads"),
+    [
+        ("SELECT id, updated_at, deleted FROM posts", True),
+        ("WITH a AS (SELECT 1) SELECT * FROM a", True),
+        ("WITH a AS (DELETE FROM posts RETURNING 1) SELECT * FROM a", False),
+        ("SELECT 1 FROM posts FOR UPDATE", False),
+        ("SELECT 1 FROM posts FOR SHARE", False),
+        ("INSERT INTO posts SELECT 1", False),
+        ("SELECT pg_try_advisory_lock(1)", False),
+    ],
+)
+def test_what_reads_is_told_from_what_writes(sql: str, reads: bool) -> None:
+    assert is_read(sql) is reads
