@@ -36,6 +36,8 @@ class Call(Generic[T]):
     body: BaseModel | None = field(default=None, repr=False)
     idempotency_key: str | None = None
     """Sent with every attempt, so that the server carries the request out once."""
+    version: int | None = None
+    """The version of the thing that a change is meant for (`If-Match`), None for any."""
     authenticated: bool = True
     """Whether the client's token goes with it."""
     then: Callable[[T], None] | None = field(default=None, repr=False)

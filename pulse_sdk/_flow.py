@@ -209,6 +209,8 @@ def _headers(call: Call[Any], token: str | None) -> dict[str, str]:
         headers["Content-Type"] = "application/json"
     if call.idempotency_key is not None:
         headers["Idempotency-Key"] = call.idempotency_key
+    if call.version is not None:
+        headers["If-Match"] = f'"{call.version}"'
     return headers
 
 

@@ -8,7 +8,7 @@
         ├── NotAuthenticated     401
         ├── Forbidden            403
         ├── NotFound             404
-        ├── Conflict             409
+        ├── Conflict             409, 412
         ├── RateLimited          429: `retry_after` says when to come back
         ├── ServerError          500 and above
         └── UnreadableAnswer     a success whose content breaks the contract
@@ -131,7 +131,7 @@ class NotFound(AnswerError):
 
 
 class Conflict(AnswerError):
-    """It contradicts what exists, such as a username that is taken."""
+    """It contradicts what exists: a username that is taken, a version that is not the latest."""
 
 
 class RateLimited(AnswerError):
@@ -152,6 +152,7 @@ _BY_STATUS: dict[int, type[AnswerError]] = {
     403: Forbidden,
     404: NotFound,
     409: Conflict,
+    412: Conflict,
     413: InvalidRequest,
     422: InvalidRequest,
     429: RateLimited,
