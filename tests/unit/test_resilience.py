@@ -42,10 +42,14 @@ def _made(breaker: Breaker, outcomes: list[Outcome], now: float) -> None:
         breaker.end(ticket, outcome, now)
 
 
+def _state(breaker: Breaker) -> State:
+    return breaker.state
+
+
 def _opened(now: float = 100.0) -> Breaker:
     breaker = Breaker()
     _made(breaker, [FAILED] * 5, now)
-    assert breaker.state is State.OPEN
+    assert _state(breaker) is State.OPEN
     return breaker
 
 
@@ -63,7 +67,7 @@ def _opened(now: float = 100.0) -> Breaker:
 def test_a_breaker_opens_when_half_of_the_calls_fail(outcomes: list[Outcome], state: State) -> None:
     breaker = Breaker()
     _made(breaker, outcomes, 100.0)
-    assert breaker.state is state
+    assert _state(breaker) is state
 
 
 def test_failures_are_forgotten_with_their_window() -> None:
@@ -71,7 +75,7 @@ def test_failures_are_forgotten_with_their_window() -> None:
     _made(breaker, [FAILED] * 4, 100.0)
     _made(breaker, [WELL], 110.0)
     _made(breaker, [FAILED], 110.5)
-    assert breaker.state is State.CLOSED
+    assert _state(breaker) is State.CLOSED
 
 
 def test_an_open_breaker_lets_one_probe_through_after_its_time() -> None:
@@ -79,13 +83,13 @@ def test_an_open_breaker_lets_one_probe_through_after_its_time() -> None:
     assert breaker.begin(129.9) is None
     probe = breaker.begin(130.0)
     assert probe is not None
-    assert breaker.state is State.HALF_OPEN
+    assert _state(breaker) is State.HALF_OPEN
     assert breaker.begin(131.0) is None
 
     breaker.end(probe, WELL, 131.0)
-    assert breaker.state is State.CLOSED
+    assert _state(breaker) is State.CLOSED
     _made(breaker, [FAILED] * 4, 131.0)  # what failed before it opened counts no more
-    assert breaker.state is State.CLOSED
+    assert _state(breaker) is State.CLOSED
 
 
 def test_a_failed_probe_opens_the_breaker_for_another_time() -> None:
@@ -111,10 +115,10 @@ def test_calls_from_before_it_opened_say_nothing_of_the_probe() -> None:
     assert late is not None
     _made(breaker, [FAILED] * 5, 100.0)
     breaker.end(late, WELL, 101.0)
-    assert breaker.state is State.OPEN
+    assert _state(breaker) is State.OPEN
     assert breaker.begin(130.0) is not None
     breaker.end(late, FAILED, 131.0)
-    assert breaker.state is State.HALF_OPEN
+    assert _state(breaker) is State.HALF_OPEN
 
 
 def test_a_deadline_shortens_what_is_done_within_it() -> None:
