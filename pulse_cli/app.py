@@ -26,6 +26,7 @@ from typing import Annotated
 import typer
 
 from pulse_cli.commands.bench import bench
+from pulse_cli.commands.db import db
 from pulse_cli.commands.doctor import doctor
 from pulse_cli.commands.down import down
 from pulse_cli.commands.events import events
@@ -123,6 +124,7 @@ def _pair(setting: str) -> tuple[str, str]:
 for _command in COMMANDS:
     app.command()(_command)
 app.add_typer(events)
+app.add_typer(db)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

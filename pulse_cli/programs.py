@@ -95,6 +95,17 @@ def local_programs(stack: Stack, state: Path, binaries: Binaries) -> Iterator[Pr
     yield Program("envoy", (*envoy, *options), tier=4)
 
 
+def explain_program(stack: Stack, state: Path, binaries: Binaries) -> Program:
+    """Return the job that explains the hot queries; it is run by hand, beside the stack."""
+    return Program(
+        "explain",
+        _python(binaries, "services.explain"),
+        tier=3,
+        environment=_migrate_environment(stack, state),
+        one_shot=True,
+    )
+
+
 def description_folder(state: Path) -> Path:
     """Return where the job `openapi` puts the API's description and the gateway finds it."""
     return state / "rendered" / "api"

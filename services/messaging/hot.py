@@ -1,0 +1,35 @@
+"""The hot queries of the messaging service."""
+
+from __future__ import annotations
+
+from services.kit.hot import NEWEST, PAGE, Hot, HotQuery, some
+
+HOT = Hot(
+    shard_keys={
+        "conversations": "id",
+        "memberships": "user_id",
+        "messages": "conversation_id",
+        "inboxes": "user_id",
+        "deliveries": "user_id",
+    },
+    parameters={
+        "user_id": some("user_id", "memberships"),
+        "user_ids": "ARRAY(SELECT user_id FROM memberships LIMIT 2)",
+        "sender_id": some("sender_id", "messages"),
+        "conversation_id": some("id", "conversations"),
+        "member_ids": "ARRAY[gen_random_uuid(), gen_random_uuid()]",
+        "id": some("id", "conversations"),
+        "before": NEWEST,
+        "after": "0",
+        "key": "'key'",
+        "limit": PAGE,
+    },
+    queries=(
+        HotQuery("conversations_of_user", "memberships", "memberships_pkey"),
+        HotQuery(
+            "conversation_of_two", "conversations", "conversations_of_two", "found by its members"
+        ),
+        HotQuery("messages_of_conversation", "messages", "messages_pkey"),
+        HotQuery("message_by_key", "messages", "messages_idempotency", "found by who repeats it"),
+    ),
+)

@@ -1,0 +1,20 @@
+"""The hot queries of the notifications service."""
+
+from __future__ import annotations
+
+from services.kit.hot import NEWEST, PAGE, Hot, HotQuery, some
+
+HOT = Hot(
+    shard_keys={"notifications": "user_id"},
+    parameters={
+        "user_id": some("user_id", "notifications"),
+        "id": some("id", "notifications"),
+        "before": NEWEST,
+        "limit": PAGE,
+    },
+    queries=(
+        HotQuery("notifications_of_user", "notifications", "notifications_pkey"),
+        HotQuery("notifications_unread", "notifications", "notifications_unread"),
+        HotQuery("notifications_read_all", "notifications", "notifications_unread"),
+    ),
+)

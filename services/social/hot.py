@@ -1,0 +1,40 @@
+"""The hot queries of the social service."""
+
+from __future__ import annotations
+
+from services.kit.hot import NEWEST, PAGE, Hot, HotQuery, some
+
+HOT = Hot(
+    shard_keys={
+        "follows": "follower_id",
+        "author_posts": "author_id",
+        "people": "user_id",
+        "blocks": "blocker_id",
+    },
+    parameters={
+        "user_id": some("follower_id", "follows"),
+        "follower_id": some("follower_id", "follows"),
+        "followee_id": some("followee_id", "follows"),
+        "caller": some("follower_id", "follows"),
+        "other": some("followee_id", "follows"),
+        "reader": some("follower_id", "follows"),
+        "authors": "ARRAY(SELECT followee_id FROM follows LIMIT 3)",
+        "before": NEWEST,
+        "breadth": "50",
+        "count": PAGE,
+    },
+    queries=(
+        HotQuery("follows", "follows", "follows_pkey"),
+        HotQuery("following", "follows", "follows_following"),
+        HotQuery("followers", "follows", "follows_followers", "an index by the other side"),
+        HotQuery(
+            "followers_of_authors", "follows", "follows_followers", "an index by the other side"
+        ),
+        HotQuery("mutuals", "follows", "follows_following"),
+        HotQuery("counts", "people", "people_pkey"),
+        HotQuery("relation", "follows", "follows_pkey"),
+        HotQuery("blocks", "blocks", "blocks_listed"),
+        HotQuery("recommendation_candidates", "follows", "follows_following"),
+        HotQuery("feed", "author_posts", "author_posts_pkey", "merges those whom one follows"),
+    ),
+)
