@@ -75,7 +75,10 @@ class FollowChanged(ResponseModel):
 
 
 class BlockChanged(ResponseModel):
-    """Data of `user.blocked` and `user.unblocked`."""
+    """Data of `user.blocked` and `user.unblocked`.
+
+    A block ends the follows between the two, without `user.unfollowed`.
+    """
 
     blocker_id: UUID
     blocked_id: UUID

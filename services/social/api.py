@@ -12,7 +12,15 @@ from pulse_sdk.contract.internal import (
     Imported,
     ImportFollows,
 )
-from pulse_sdk.contract.social import FeedPage, Follow
+from pulse_sdk.contract.social import (
+    Block,
+    Counts,
+    FeedPage,
+    Follow,
+    Recommendations,
+    RecommendationsQuery,
+    Relation,
+)
 from services.kit.http import Access, Call, endpoint
 from services.social.feed import Feed
 from services.social.service import SocialService
@@ -33,12 +41,62 @@ async def unfollow(call: Call[None, None]) -> None:
 
 async def following(call: Call[None, PageQuery]) -> Page[Follow]:
     """Those whom the caller follows, latest first."""
-    return await call.app[SERVICE].following(call.user, call.query)
+    return await call.app[SERVICE].following(call.user.user_id, call.query)
 
 
 async def followers(call: Call[None, PageQuery]) -> Page[Follow]:
     """Those who follow the caller, latest first."""
-    return await call.app[SERVICE].followers(call.user, call.query)
+    return await call.app[SERVICE].followers(call.user.user_id, call.query)
+
+
+async def mutuals(call: Call[None, PageQuery]) -> Page[Follow]:
+    """Those whom the caller follows and who follow back, latest first."""
+    return await call.app[SERVICE].mutuals(call.user.user_id, call.query)
+
+
+async def following_of(call: Call[None, PageQuery]) -> Page[Follow]:
+    """Those whom anyone follows, latest first."""
+    return await call.app[SERVICE].following(call.id("user_id"), call.query)
+
+
+async def followers_of(call: Call[None, PageQuery]) -> Page[Follow]:
+    """Those who follow anyone, latest first."""
+    return await call.app[SERVICE].followers(call.id("user_id"), call.query)
+
+
+async def mutuals_of(call: Call[None, PageQuery]) -> Page[Follow]:
+    """Those whom anyone follows and who follow back, latest first."""
+    return await call.app[SERVICE].mutuals(call.id("user_id"), call.query)
+
+
+async def counts(call: Call[None, None]) -> Counts:
+    """How many follow anyone, and how many they follow."""
+    return await call.app[SERVICE].counts(call.id("user_id"))
+
+
+async def relation(call: Call[None, None]) -> Relation:
+    """What is between the caller and someone else."""
+    return await call.app[SERVICE].relation(call.user, call.id("user_id"))
+
+
+async def block(call: Call[None, None]) -> None:
+    """Block someone: neither follows the other, now or later."""
+    await call.app[SERVICE].block(call.user, call.id("user_id"))
+
+
+async def unblock(call: Call[None, None]) -> None:
+    """Stop blocking someone."""
+    await call.app[SERVICE].unblock(call.user, call.id("user_id"))
+
+
+async def blocks(call: Call[None, PageQuery]) -> Page[Block]:
+    """Those whom the caller blocks, latest first."""
+    return await call.app[SERVICE].blocks(call.user, call.query)
+
+
+async def recommendations(call: Call[None, RecommendationsQuery]) -> Recommendations:
+    """People to follow: friends of friends, those with most in common first."""
+    return await call.app[SERVICE].recommendations(call.user, call.query)
 
 
 async def feed(call: Call[None, PageQuery]) -> FeedPage:
@@ -62,13 +120,30 @@ async def import_follows(call: Call[ImportFollows, None]) -> Imported:
     return await call.app[SERVICE].import_follows(call.body)
 
 
-_FOLLOWING = "/api/v1/social/following"
+_SOCIAL = "/api/v1/social"
+_USER = f"{_SOCIAL}/users/{{user_id}}"
 
 ENDPOINTS = (
-    endpoint("PUT", f"{_FOLLOWING}/{{user_id}}", follow),
-    endpoint("DELETE", f"{_FOLLOWING}/{{user_id}}", unfollow),
-    endpoint("GET", _FOLLOWING, following, query=PageQuery, returns=Page[Follow]),
-    endpoint("GET", "/api/v1/social/followers", followers, query=PageQuery, returns=Page[Follow]),
+    endpoint("PUT", f"{_SOCIAL}/following/{{user_id}}", follow),
+    endpoint("DELETE", f"{_SOCIAL}/following/{{user_id}}", unfollow),
+    endpoint("GET", f"{_SOCIAL}/following", following, query=PageQuery, returns=Page[Follow]),
+    endpoint("GET", f"{_SOCIAL}/followers", followers, query=PageQuery, returns=Page[Follow]),
+    endpoint("GET", f"{_SOCIAL}/mutuals", mutuals, query=PageQuery, returns=Page[Follow]),
+    endpoint("GET", f"{_USER}/following", following_of, query=PageQuery, returns=Page[Follow]),
+    endpoint("GET", f"{_USER}/followers", followers_of, query=PageQuery, returns=Page[Follow]),
+    endpoint("GET", f"{_USER}/mutuals", mutuals_of, query=PageQuery, returns=Page[Follow]),
+    endpoint("GET", f"{_USER}/counts", counts, returns=Counts),
+    endpoint("GET", f"{_USER}/relation", relation, returns=Relation),
+    endpoint("PUT", f"{_SOCIAL}/blocks/{{user_id}}", block),
+    endpoint("DELETE", f"{_SOCIAL}/blocks/{{user_id}}", unblock),
+    endpoint("GET", f"{_SOCIAL}/blocks", blocks, query=PageQuery, returns=Page[Block]),
+    endpoint(
+        "GET",
+        f"{_SOCIAL}/recommendations",
+        recommendations,
+        query=RecommendationsQuery,
+        returns=Recommendations,
+    ),
     endpoint("GET", "/api/v1/feed", feed, query=PageQuery, returns=FeedPage),
     endpoint(
         "GET",

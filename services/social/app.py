@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from aiohttp import web
 
 from services.kit.app import Resources, build_app
+from services.kit.cache import Cache
 from services.kit.consumer import Subscription
 from services.kit.settings import Settings
 from services.social.api import ENDPOINTS, FEED, SERVICE
 from services.social.feed import Feed
-from services.social.service import SocialService
+from services.social.feed_store import FeedStore
+from services.social.service import RECOMMENDATION_SECONDS, SocialService
 from services.social.store import SocialStore
 from services.social.timelines import Timelines
 
@@ -24,7 +26,8 @@ def create_app(settings: Settings) -> web.Application:
 def _wire(app: web.Application, resources: Resources) -> Sequence[Subscription]:
     store = SocialStore(resources.database, resources.outbox)
     timelines = Timelines(resources.redis)
-    feed = Feed(store, timelines, resources.peers)
-    app[SERVICE] = SocialService(store, timelines)
+    candidates = Cache(resources.redis, "social", "recommendations", RECOMMENDATION_SECONDS)
+    feed = Feed(FeedStore(resources.database), store, timelines, resources.peers)
+    app[SERVICE] = SocialService(store, timelines, candidates)
     app[FEED] = feed
     return (Subscription("social.posts", ("post.created", "post.deleted"), feed.apply),)

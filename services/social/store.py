@@ -1,4 +1,4 @@
-"""Follows, and who wrote which post, in PostgreSQL."""
+"""Who follows and who blocks whom, in PostgreSQL."""
 
 from __future__ import annotations
 
@@ -7,23 +7,39 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from pulse_sdk.contract.domain import FollowChanged, UserFollowedEvent, UserUnfollowedEvent
+import psycopg2.errors
+
+from pulse_sdk.contract.domain import (
+    BlockChanged,
+    FollowChanged,
+    UserBlockedEvent,
+    UserFollowedEvent,
+    UserUnblockedEvent,
+    UserUnfollowedEvent,
+)
+from pulse_sdk.contract.social import Counts, Recommendation, Relation
 from services.kit import outbox
 from services.kit.db import Database, Query
+from services.kit.errors import ServiceError
 from services.kit.ids import new_id
 from services.kit.outbox import Outbox, envelope, with_event
 
-_NEWEST = UUID(int=(1 << 128) - 1)
+NEWEST = UUID(int=(1 << 128) - 1)
 """Sorts after every id: where a list starts that has no cursor."""
 
+# Counts and blocks are looked after by triggers (migrations/0002_people.sql).
 _FOLLOW = Query(
     "follow",
     f"""WITH made AS (
         INSERT INTO follows (follower_id, followee_id, id)
-        VALUES (%(follower_id)s, %(followee_id)s, %(id)s)
+        SELECT %(follower_id)s, %(followee_id)s, %(id)s WHERE NOT EXISTS (
+            SELECT FROM people WHERE user_id = %(follower_id)s AND following >= %(most)s
+        )
         ON CONFLICT DO NOTHING RETURNING id
     ), event AS ({outbox.INSERT} FROM made)
-    SELECT id FROM made""",
+    SELECT EXISTS (SELECT FROM made), EXISTS (
+        SELECT FROM follows WHERE follower_id = %(follower_id)s AND followee_id = %(followee_id)s
+    ), coalesce((SELECT following FROM people WHERE user_id = %(follower_id)s), 0) >= %(most)s""",
 )
 _UNFOLLOW = Query(
     "unfollow",
@@ -38,6 +54,11 @@ _FOLLOWS = Query(
     """SELECT 1 FROM follows
     WHERE follower_id = %(follower_id)s AND followee_id = %(followee_id)s""",
 )
+_FOLLOWED = Query(
+    "followed_of_authors",
+    """SELECT followee_id FROM follows
+    WHERE follower_id = %(follower_id)s AND followee_id = ANY(%(authors)s::uuid[])""",
+)
 _FOLLOWING = Query(
     "following",
     """SELECT id, followee_id, followed_at FROM follows
@@ -48,68 +69,124 @@ _FOLLOWERS = Query(
     """SELECT id, follower_id, followed_at FROM follows
     WHERE followee_id = %(user_id)s AND id < %(before)s ORDER BY id DESC LIMIT %(count)s""",
 )
+_MUTUALS = Query(
+    "mutuals",
+    """SELECT id, followee_id, followed_at FROM follows
+    WHERE follower_id = %(user_id)s AND id < %(before)s AND EXISTS (
+        SELECT FROM follows AS back
+        WHERE back.follower_id = follows.followee_id AND back.followee_id = %(user_id)s
+    ) ORDER BY id DESC LIMIT %(count)s""",
+)
+_COUNTS = Query("counts", "SELECT followers, following FROM people WHERE user_id = %(user_id)s")
+_RELATION = Query(
+    "relation",
+    """SELECT
+        EXISTS (SELECT FROM follows WHERE follower_id = %(caller)s AND followee_id = %(other)s),
+        EXISTS (SELECT FROM follows WHERE follower_id = %(other)s AND followee_id = %(caller)s),
+        EXISTS (SELECT FROM blocks WHERE blocker_id = %(caller)s AND blocked_id = %(other)s)""",
+)
+_BLOCK = Query(
+    "block",
+    f"""WITH made AS (
+        INSERT INTO blocks (blocker_id, blocked_id, id)
+        VALUES (%(blocker_id)s, %(blocked_id)s, %(id)s)
+        ON CONFLICT DO NOTHING RETURNING id
+    ), event AS ({outbox.INSERT} FROM made)
+    SELECT id FROM made""",
+)
+_UNBLOCK = Query(
+    "unblock",
+    f"""WITH ended AS (
+        DELETE FROM blocks WHERE blocker_id = %(blocker_id)s AND blocked_id = %(blocked_id)s
+        RETURNING id
+    ), event AS ({outbox.INSERT} FROM ended)
+    SELECT id FROM ended""",
+)
+_BLOCKS = Query(
+    "blocks",
+    """SELECT id, blocked_id, blocked_at FROM blocks
+    WHERE blocker_id = %(user_id)s AND id < %(before)s ORDER BY id DESC LIMIT %(count)s""",
+)
+# At most `breadth` times `breadth` follows are looked at, the latest of each.
+_CANDIDATES = Query(
+    "recommendation_candidates",
+    """SELECT theirs.followee_id, count(*) AS common FROM (
+        SELECT followee_id FROM follows
+        WHERE follower_id = %(user_id)s ORDER BY id DESC LIMIT %(breadth)s
+    ) AS mine CROSS JOIN LATERAL (
+        SELECT followee_id FROM follows
+        WHERE follower_id = mine.followee_id ORDER BY id DESC LIMIT %(breadth)s
+    ) AS theirs
+    WHERE theirs.followee_id <> %(user_id)s AND NOT EXISTS (
+        SELECT FROM follows
+        WHERE follower_id = %(user_id)s AND followee_id = theirs.followee_id
+    )
+    GROUP BY theirs.followee_id ORDER BY common DESC, theirs.followee_id LIMIT %(count)s""",
+)
+_STRANGERS = Query(
+    "recommendation_strangers",
+    """SELECT candidate FROM unnest(%(candidates)s::uuid[]) AS candidate WHERE NOT EXISTS (
+        SELECT FROM follows WHERE follower_id = %(user_id)s AND followee_id = candidate
+    ) AND NOT EXISTS (
+        SELECT FROM blocks WHERE blocker_id = %(user_id)s AND blocked_id = candidate
+    ) AND NOT EXISTS (
+        SELECT FROM blocks WHERE blocker_id = candidate AND blocked_id = %(user_id)s
+    )""",
+)
 _IMPORT = Query(
     "follow_import",
     """INSERT INTO follows (id, follower_id, followee_id)
-    SELECT * FROM unnest(%(ids)s::uuid[], %(follower_ids)s::uuid[], %(followee_ids)s::uuid[])
-    ON CONFLICT DO NOTHING""",
-)
-_RECORD = Query(
-    "author_posts_record",
-    """WITH deleted AS (
-        DELETE FROM author_posts
-        USING unnest(%(deleted_authors)s::uuid[], %(deleted)s::uuid[]) AS gone (author, post)
-        WHERE author_id = gone.author AND post_id = gone.post
+    SELECT wanted.* FROM unnest(%(ids)s::uuid[], %(follower_ids)s::uuid[], %(followee_ids)s::uuid[])
+        AS wanted (id, follower_id, followee_id)
+    WHERE NOT EXISTS (
+        SELECT FROM blocks WHERE blocker_id = follower_id AND blocked_id = followee_id
+    ) AND NOT EXISTS (
+        SELECT FROM blocks WHERE blocker_id = followee_id AND blocked_id = follower_id
     )
-    INSERT INTO author_posts (author_id, post_id)
-    SELECT * FROM unnest(%(created_authors)s::uuid[], %(created)s::uuid[])
     ON CONFLICT DO NOTHING""",
 )
-_FOLLOWERS_OF = Query(
-    "followers_of_authors",
-    """SELECT followee_id, array_agg(follower_id::text) FROM follows
-    WHERE followee_id = ANY(%(authors)s) GROUP BY followee_id""",
-)
-# Each followee's newest posts come off the primary key in order; only those are sorted.
-_FEED = Query(
-    "feed",
-    """SELECT newest.post_id::text FROM follows CROSS JOIN LATERAL (
-        SELECT post_id FROM author_posts
-        WHERE author_id = follows.followee_id AND post_id < %(before)s
-        ORDER BY post_id DESC LIMIT %(count)s
-    ) AS newest
-    WHERE follower_id = %(reader)s ORDER BY newest.post_id DESC LIMIT %(count)s""",
-)
 
 
-class FollowRow(NamedTuple):
-    """A follow as one of its two sides lists it."""
+class ListedRow(NamedTuple):
+    """A follow or a block as one of its two sides lists it."""
 
     id: UUID
     user_id: UUID
     """The other side."""
-    followed_at: datetime
-
-
-class AuthorPost(NamedTuple):
-    """A post and who wrote it."""
-
-    author_id: UUID
-    post_id: UUID
+    since: datetime
 
 
 class SocialStore:
-    """Reads and writes follows, and the read model that feeds are built from."""
+    """Reads and writes follows and blocks."""
 
     def __init__(self, database: Database, outbox: Outbox) -> None:
         self._database = database
         self._outbox = outbox
 
-    async def follow(self, follower_id: UUID, followee_id: UUID) -> None:
-        """Make a follow, and tell of it if there was none."""
+    async def follow(self, follower_id: UUID, followee_id: UUID, most: int) -> bool:
+        """Make a follow, and tell of it if there was none; False if that were more than `most`.
+
+        Raises:
+            ServiceError: 403 `blocked`.
+        """
         changed = FollowChanged(follower_id=follower_id, followee_id=followee_id)
-        params = {"follower_id": follower_id, "followee_id": followee_id, "id": new_id()}
-        await self._change(_FOLLOW, params, envelope(UserFollowedEvent, "social", changed))
+        params = {
+            "follower_id": follower_id,
+            "followee_id": followee_id,
+            "id": new_id(),
+            "most": most,
+        }
+        event = envelope(UserFollowedEvent, "social", changed)
+        try:
+            row = await self._database.row(_FOLLOW, with_event(params, event))
+        except psycopg2.errors.CheckViolation as error:
+            if error.diag.constraint_name != "follows_not_blocked":
+                raise
+            raise ServiceError.forbidden("blocked", "One of you blocks the other.") from None
+        made, was_there, is_full = row or (False, False, False)
+        if made:
+            self._outbox.wake()
+        return made or was_there or not is_full
 
     async def unfollow(self, follower_id: UUID, followee_id: UUID) -> None:
         """End a follow, and tell of it if there was one."""
@@ -117,11 +194,23 @@ class SocialStore:
         params = {"follower_id": follower_id, "followee_id": followee_id}
         await self._change(_UNFOLLOW, params, envelope(UserUnfollowedEvent, "social", changed))
 
+    async def block(self, blocker_id: UUID, blocked_id: UUID) -> None:
+        """Make a block, and tell of it if there was none; follows between the two end."""
+        changed = BlockChanged(blocker_id=blocker_id, blocked_id=blocked_id)
+        params = {"blocker_id": blocker_id, "blocked_id": blocked_id, "id": new_id()}
+        await self._change(_BLOCK, params, envelope(UserBlockedEvent, "social", changed))
+
+    async def unblock(self, blocker_id: UUID, blocked_id: UUID) -> None:
+        """End a block, and tell of it if there was one."""
+        changed = BlockChanged(blocker_id=blocker_id, blocked_id=blocked_id)
+        params = {"blocker_id": blocker_id, "blocked_id": blocked_id}
+        await self._change(_UNBLOCK, params, envelope(UserUnblockedEvent, "social", changed))
+
     async def _change(
         self,
         query: Query,
         params: dict[str, UUID],
-        event: UserFollowedEvent | UserUnfollowedEvent,
+        event: UserUnfollowedEvent | UserBlockedEvent | UserUnblockedEvent,
     ) -> None:
         if await self._database.row(query, with_event(params, event)) is not None:
             self._outbox.wake()
@@ -131,46 +220,64 @@ class SocialStore:
         params = {"follower_id": follower_id, "followee_id": followee_id}
         return await self._database.row(_FOLLOWS, params) is not None
 
-    async def following(self, user_id: UUID, before: UUID | None, count: int) -> list[FollowRow]:
+    async def followed(self, follower_id: UUID, authors: Sequence[UUID]) -> set[UUID]:
+        """Those of some authors whom a person follows."""
+        params = {"follower_id": follower_id, "authors": list(authors)}
+        return {author for (author,) in await self._database.rows(_FOLLOWED, params)}
+
+    async def following(self, user_id: UUID, before: UUID | None, count: int) -> list[ListedRow]:
         """Follows of a user that are older than another follow, latest first."""
-        return await self._follows(_FOLLOWING, user_id, before, count)
+        return await self._listed(_FOLLOWING, user_id, before, count)
 
-    async def followers(self, user_id: UUID, before: UUID | None, count: int) -> list[FollowRow]:
+    async def followers(self, user_id: UUID, before: UUID | None, count: int) -> list[ListedRow]:
         """Follows to a user that are older than another follow, latest first."""
-        return await self._follows(_FOLLOWERS, user_id, before, count)
+        return await self._listed(_FOLLOWERS, user_id, before, count)
 
-    async def _follows(
+    async def mutuals(self, user_id: UUID, before: UUID | None, count: int) -> list[ListedRow]:
+        """Follows of a user that are returned, older than another follow, latest first."""
+        return await self._listed(_MUTUALS, user_id, before, count)
+
+    async def blocks(self, user_id: UUID, before: UUID | None, count: int) -> list[ListedRow]:
+        """Blocks by a user that are older than another block, latest first."""
+        return await self._listed(_BLOCKS, user_id, before, count)
+
+    async def _listed(
         self, query: Query, user_id: UUID, before: UUID | None, count: int
-    ) -> list[FollowRow]:
-        params = {"user_id": user_id, "before": before or _NEWEST, "count": count}
-        return [FollowRow(*row) for row in await self._database.rows(query, params)]
+    ) -> list[ListedRow]:
+        params = {"user_id": user_id, "before": before or NEWEST, "count": count}
+        return [ListedRow(*row) for row in await self._database.rows(query, params)]
+
+    async def counts(self, user_id: UUID) -> Counts:
+        """How many follow a user, and how many they follow."""
+        row = await self._database.row(_COUNTS, {"user_id": user_id})
+        followers, following = row or (0, 0)
+        return Counts(followers=followers, following=following)
+
+    async def relation(self, caller: UUID, other: UUID) -> Relation:
+        """What is between a user and another."""
+        row = await self._database.row(_RELATION, {"caller": caller, "other": other})
+        following, followed_by, blocked = row or (False, False, False)
+        return Relation(following=following, followed_by=followed_by, blocked=blocked)
+
+    async def candidates(self, user_id: UUID, breadth: int, count: int) -> list[Recommendation]:
+        """Those whom most of a user's followees follow; blocks are not looked at."""
+        params = {"user_id": user_id, "breadth": breadth, "count": count}
+        return [
+            Recommendation(user_id=candidate, common=common)
+            for candidate, common in await self._database.rows(_CANDIDATES, params)
+        ]
+
+    async def strangers(self, user_id: UUID, candidates: Sequence[UUID]) -> set[UUID]:
+        """Those candidates whom a user does not follow and with whom there is no block."""
+        params = {"user_id": user_id, "candidates": list(candidates)}
+        return {found for (found,) in await self._database.rows(_STRANGERS, params)}
 
     async def import_follows(self, pairs: Sequence[tuple[UUID, UUID]]) -> int:
         """Add follows (follower, followee) that are not there yet; how many were added."""
+        ordered = sorted(set(pairs))  # imports that overlap wait for each other, none in a circle
         params = {
-            "ids": [new_id() for _ in pairs],
-            "follower_ids": [follower_id for follower_id, _ in pairs],
-            "followee_ids": [followee_id for _, followee_id in pairs],
+            "ids": [new_id() for _ in ordered],
+            "follower_ids": [follower_id for follower_id, _ in ordered],
+            "followee_ids": [followee_id for _, followee_id in ordered],
         }
         return await self._database.execute(_IMPORT, params)
-
-    async def record(self, created: Sequence[AuthorPost], deleted: Sequence[AuthorPost]) -> None:
-        """Take posts into the read model and out of it; doing it again changes nothing."""
-        params = {
-            "created_authors": [post.author_id for post in created],
-            "created": [post.post_id for post in created],
-            "deleted_authors": [post.author_id for post in deleted],
-            "deleted": [post.post_id for post in deleted],
-        }
-        await self._database.execute(_RECORD, params)
-
-    async def followers_of(self, authors: Sequence[UUID]) -> dict[UUID, list[str]]:
-        """Every follower of each author who has any."""
-        rows = await self._database.rows(_FOLLOWERS_OF, {"authors": list(authors)})
-        return dict(rows)
-
-    async def feed(self, reader: UUID, before: str | None, count: int) -> list[str]:
-        """The newest posts of those whom a user follows that are older than a post."""
-        start = _NEWEST if before is None else UUID(before)
-        params = {"reader": reader, "before": start, "count": count}
-        return [post_id for (post_id,) in await self._database.rows(_FEED, params)]

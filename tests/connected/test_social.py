@@ -18,9 +18,9 @@ from redis.asyncio import Redis
 from services.kit.cache import open_redis
 from services.kit.db import Query
 from services.kit.ids import new_id
-from services.social import store
+from services.social import feed_store, store
 from services.social.app import create_app
-from services.social.timelines import LENGTH, Below, Change, Timelines
+from services.social.timelines import LENGTH, Below, Change, Part, Timelines
 from tests.conftest import RunningStack
 from tests.connected.internal import heard, internal, plan
 from tests.connected.people import People, Person, code, served, settings_of, until
@@ -268,10 +268,16 @@ async def test_a_timeline_dropped_while_it_is_loaded_stays_dropped(redis: Redis)
     marker = await timelines.begin(reader)
     assert marker is not None
     assert await timelines.begin(reader) is None
-    assert await timelines.read(reader, None, 5) == ([], Below.UNKNOWN)
+    assert await _read(timelines, reader, None, 5) == ([], Below.UNKNOWN)
     await timelines.drop([reader])
     await timelines.complete(reader, marker, [str(new_id())])
-    assert await timelines.read(reader, None, 5) == ([], Below.UNBUILT)
+    assert await _read(timelines, reader, None, 5) == ([], Below.UNBUILT)
+
+
+async def _read(timelines: Timelines, reader: UUID, before: str | None, count: int) -> Part:
+    own, merged = await timelines.read(reader, before, count)
+    assert merged == {}
+    return own
 
 
 async def _load(timelines: Timelines, reader: UUID, ids: list[str]) -> None:
@@ -288,11 +294,11 @@ async def test_what_is_pushed_while_a_timeline_is_loaded_is_in_it(redis: Redis) 
     change = [Change(newer, created=True), Change(oldest, created=True)]
     await timelines.push({str(reader): change, str(absent): change})
     await timelines.complete(reader, marker, [older])
-    assert await timelines.read(reader, None, 3) == ([newer, older, oldest], Below.MORE)
-    assert await timelines.read(reader, older, 3) == ([oldest], Below.NOTHING)
+    assert await _read(timelines, reader, None, 3) == ([newer, older, oldest], Below.MORE)
+    assert await _read(timelines, reader, older, 3) == ([oldest], Below.NOTHING)
     await timelines.push({str(reader): [Change(older, created=False)]})
-    assert await timelines.read(reader, None, 9) == ([newer, oldest], Below.NOTHING)
-    assert await timelines.read(absent, None, 9) == ([], Below.UNBUILT)
+    assert await _read(timelines, reader, None, 9) == ([newer, oldest], Below.NOTHING)
+    assert await _read(timelines, absent, None, 9) == ([], Below.UNBUILT)
 
 
 async def test_a_timeline_that_was_cut_never_has_gaps(redis: Redis) -> None:
@@ -302,18 +308,18 @@ async def test_a_timeline_that_was_cut_never_has_gaps(redis: Redis) -> None:
     await _load(timelines, reader, loaded)
     late = Change(ids[-1], created=True)
     await timelines.push({str(reader): [late]})
-    assert await timelines.read(reader, None, 999) == (loaded, Below.OLDER)
+    assert await _read(timelines, reader, None, 999) == (loaded, Below.OLDER)
     for end in range(len(newer), 0, -10):
         some = [Change(post_id, created=True) for post_id in newer[max(0, end - 10) : end]]
         await timelines.push({str(reader): some})
-    found = await timelines.read(reader, None, 999)
+    found = await _read(timelines, reader, None, 999)
     assert found.below is Below.OLDER
     assert found.ids == ids[: len(found.ids)]
     assert LENGTH <= len(found.ids) <= 80
     await timelines.push({str(reader): [Change(i, created=False) for i in found.ids]})
-    assert await timelines.read(reader, None, 999) == ([], Below.OLDER)
+    assert await _read(timelines, reader, None, 999) == ([], Below.OLDER)
     await timelines.push({str(reader): [late]})
-    assert await timelines.read(reader, None, 999) == ([], Below.UNBUILT)
+    assert await _read(timelines, reader, None, 999) == ([], Below.UNBUILT)
 
 
 async def test_a_redis_that_was_restarted_has_no_timelines_it_may_have_lost_pushes_of(
@@ -324,22 +330,36 @@ async def test_a_redis_that_was_restarted_has_no_timelines_it_may_have_lost_push
     await timelines.push({})
     await redis.script_flush()  # as a restart does
     await timelines.push({str(new_id()): [Change(str(new_id()), created=True)]})
-    assert await timelines.read(reader, None, 9) == ([], Below.UNBUILT)
+    assert await _read(timelines, reader, None, 9) == ([], Below.UNBUILT)
 
 
 @pytest.mark.parametrize(
     ("query", "index"),
     [
-        (store._FEED, "author_posts_pkey"),
+        (feed_store._FEED, "author_posts_pkey"),
+        (feed_store._TIMELINE, "people_merging"),
+        (feed_store._POSTS_OF, "author_posts_pkey"),
+        (feed_store._RECORD, "people_pkey"),
+        (store._FOLLOWS, "follows_pkey"),
+        (store._FOLLOWED, "follows_pkey"),
+        (store._MUTUALS, "follows_following"),
+        (store._COUNTS, "people_pkey"),
+        (store._RELATION, "blocks_pkey"),
+        (store._BLOCKS, "blocks_listed"),
+        (store._CANDIDATES, "follows_following"),
+        (store._STRANGERS, "blocks_pkey"),
         (store._FOLLOWING, "follows_following"),
         (store._FOLLOWERS, "follows_followers"),
-        (store._FOLLOWERS_OF, "follows_followers"),
+        (feed_store._FOLLOWERS_OF, "follows_followers"),
     ],
     ids=lambda value: value.name if isinstance(value, Query) else "",
 )
 async def test_hot_queries_have_their_index(stack: RunningStack, query: Query, index: str) -> None:
     some = new_id()
-    params = {"reader": some, "user_id": some, "authors": [some], "before": some, "count": 21}
+    ids = ("reader", "user_id", "author", "follower_id", "followee_id", "caller", "other")
+    lists = ("authors", "candidates", "created", "created_authors", "deleted", "deleted_authors")
+    params: dict[str, object] = dict.fromkeys(ids, some) | {name: [some] for name in lists}
+    params |= {"before": some, "count": 21, "breadth": 200}
     found = plan(settings_of("social", stack.stack, stack.state), query, **params)
     assert index in found
     assert "Seq Scan" not in found
