@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,10 +61,9 @@ class RunningStack:
         return pulse(self.project_dir, *arguments)
 
 
-@pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
-    """All six services behind the gateway, on real stores."""
-    project_dir = tmp_path_factory.mktemp("stack")
+@contextmanager
+def running(project_dir: Path) -> Iterator[RunningStack]:
+    """Run a stack of this folder's own on free ports."""
     (project_dir / "pulse.toml").write_text(CONFIGURATION)
     try:
         up = pulse(project_dir, "up", "--isolated", "--json")
@@ -71,3 +71,10 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
         yield RunningStack(project_dir, json.loads(up.stdout)["gateway_url"])
     finally:
         pulse(project_dir, "down")
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+    """All six services behind the gateway, on real stores."""
+    with running(tmp_path_factory.mktemp("stack")) as stack:
+        yield stack

@@ -1,0 +1,213 @@
+"""What is acknowledged stays, whichever process is killed: people write, a process dies, we count.
+
+These tests have a stack of their own, since they kill it piece by piece.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import time
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+
+import httpx
+import psutil
+import pytest
+
+from pulse_sdk import AsyncPulse
+from pulse_sdk.contract.users import User
+from pulse_sdk.errors import PulseError
+from tests.conftest import RunningStack, running
+from tests.e2e.conftest import PASSWORD, eventually
+
+PAIRS = 4
+PAUSE_SECONDS = 0.1
+AFTER_SECONDS = 1.5
+"""How long people go on writing when what was killed serves again."""
+SETTLE_SECONDS = 45.0
+RECOVERY_SECONDS = 30.0
+
+
+@pytest.fixture(scope="module")
+def frail(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+    """A stack that may be killed."""
+    with running(tmp_path_factory.mktemp("frail")) as stack:
+        yield stack
+
+
+def _pid(stack: RunningStack, component: str) -> int:
+    listed = json.loads(stack.pulse("status", "--json").stdout)["components"]
+    (pid,) = (one["pid"] for one in listed if one["name"] == component)
+    return int(pid)
+
+
+def _kill(stack: RunningStack, component: str) -> None:
+    """Kill a component's process with all that it started, as a machine that fails would."""
+    process = psutil.Process(_pid(stack, component))
+    for one in [process, *process.children(recursive=True)]:
+        one.kill()
+
+
+@dataclass
+class Pair:
+    """An author who posts and writes to a reader, and the reader, who follows the author."""
+
+    author: AsyncPulse
+    reader: AsyncPulse
+    author_user: User
+    reader_user: User
+    conversation_id: uuid.UUID
+    posted: dict[str, uuid.UUID] = field(default_factory=dict)
+    """Posts that were acknowledged, by their text."""
+    sent: dict[str, uuid.UUID] = field(default_factory=dict)
+    tried: int = 0
+    failure: PulseError | None = None
+    """The latest."""
+
+    async def write(self, until: asyncio.Event) -> None:
+        """Post and send in turn, each with a key of its own, and go on whatever fails."""
+        while not until.is_set():
+            self.tried += 1
+            text = f"{self.author_user.username}-{self.tried}"
+            try:
+                post = await self.author.posts.create(text, idempotency_key=f"post-{text}")
+                assert self.posted.setdefault(text, post.id) == post.id
+                message = await self.author.conversations.send(
+                    self.conversation_id, text, idempotency_key=f"message-{text}"
+                )
+                self.sent[text] = message.id
+            except PulseError as error:  # not acknowledged: may be there or not, but not twice
+                self.failure = error
+            await asyncio.sleep(PAUSE_SECONDS)
+
+    async def posts(self) -> list[str]:
+        """What the author has posted."""
+        listing = self.author.posts.list(author_id=self.author_user.id, limit=100)
+        return [post.text async for post in listing]
+
+    async def feed(self) -> list[str]:
+        """What the reader reads."""
+        return [post.text async for post in self.reader.feed.list(limit=100)]
+
+    async def messages(self) -> Counter[str]:
+        """What the reader was sent."""
+        listing = self.reader.conversations.messages(self.conversation_id, limit=100)
+        return Counter([message.text async for message in listing])
+
+    async def message_ids(self) -> list[str]:
+        """The ids of the messages that the reader was sent."""
+        listing = self.reader.conversations.messages(self.conversation_id, limit=100)
+        return sorted([str(message.id) async for message in listing])
+
+    async def notified(self) -> list[str]:
+        """The ids of the messages that the reader was told of."""
+        return sorted(
+            [
+                str(notice.subject["message_id"])
+                async for notice in self.reader.notifications.list(limit=100)
+                if notice.kind == "message"
+            ]
+        )
+
+
+async def _person(url: str, clients: AsyncExitStack) -> tuple[AsyncPulse, User]:
+    pulse = await clients.enter_async_context(AsyncPulse(url, timeout=5))
+    username = f"p{uuid.uuid4().hex[:12]}"
+    registered = await pulse.auth.register(
+        email=f"{username}@people.example",
+        username=username,
+        password=PASSWORD,
+        display_name=username,
+    )
+    return pulse, registered.user
+
+
+@pytest.fixture
+async def pairs(frail: RunningStack) -> AsyncIterator[list[Pair]]:
+    async with AsyncExitStack() as clients:
+        made: list[Pair] = []
+        for _ in range(PAIRS):
+            author, author_user = await _person(frail.gateway_url, clients)
+            reader, reader_user = await _person(frail.gateway_url, clients)
+            await reader.social.follow(author_user.id)
+            conversation = await author.conversations.open([reader_user.id])
+            made.append(Pair(author, reader, author_user, reader_user, conversation.id))
+        yield made
+
+
+async def _recovered(pairs: list[Pair]) -> None:
+    """Wait until everybody's writes are acknowledged again."""
+    before = [len(pair.sent) for pair in pairs]
+    deadline = time.monotonic() + RECOVERY_SECONDS
+    while any(len(pair.sent) <= sent for pair, sent in zip(pairs, before, strict=True)):
+        assert time.monotonic() < deadline, [pair.failure for pair in pairs]
+        await asyncio.sleep(0.1)
+
+
+async def test_nothing_acknowledged_is_lost_whichever_process_is_killed(
+    frail: RunningStack, pairs: list[Pair]
+) -> None:
+    enough = asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        for pair in pairs:
+            tasks.create_task(pair.write(enough))
+        for component in (
+            *("posts-0", "social-0", "messaging-0", "notifications-0"),
+            *("redis", "rabbitmq", "postgres"),
+        ):
+            await _recovered(pairs)
+            await asyncio.to_thread(_kill, frail, component)
+            await asyncio.sleep(AFTER_SECONDS)
+        await _recovered(pairs)
+        await asyncio.sleep(AFTER_SECONDS)
+        enough.set()
+
+    for pair in pairs:
+        posts, messages = await pair.posts(), await pair.messages()
+        assert max(Counter(posts).values()) == 1, "a post was made twice"
+        assert max(messages.values()) == 1, "a message was sent twice"
+        assert set(pair.posted) <= set(posts), "an acknowledged post is lost"
+        assert set(pair.sent) <= set(messages), "an acknowledged message is lost"
+        assert len(pair.sent) > pair.tried / 4, "hardly anything could be written"
+        await eventually(pair.feed, lambda read, posts=posts: read == posts, SETTLE_SECONDS)
+        ids = await pair.message_ids()
+        await eventually(pair.notified, lambda told, ids=ids: told == ids, SETTLE_SECONDS)
+
+
+async def _metric(stack: RunningStack, name: str) -> float:
+    """A sample of the social service's metrics, by name and labels."""
+    url = f"http://127.0.0.1:{stack.stack.services['social'].port}/metrics"
+    async with httpx.AsyncClient() as client:
+        lines = (await client.get(url)).text.splitlines()
+    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(f"{name} "))
+
+
+async def test_the_feed_answers_in_a_second_when_posts_hang_and_then_at_once(
+    frail: RunningStack, pairs: list[Pair]
+) -> None:
+    pair = pairs[0]
+    await pair.author.posts.create("Hello")
+    await eventually(pair.feed, lambda read: read == ["Hello"])
+    hung = _pid(frail, "posts-0")
+    os.kill(hung, signal.SIGSTOP)
+    try:
+        took: list[float] = []
+        for _ in range(7):
+            started = time.monotonic()
+            page = await pair.reader.feed.list().page()
+            took.append(time.monotonic() - started)
+            assert page.degraded
+            assert page.items == []
+        # Five calls that fail open the breaker, and one went well before.
+        assert max(took) < 1.3
+        assert took[-1] < 0.2
+        assert await _metric(frail, 'degraded_total{what="feed_posts"}') >= 7
+        assert await _metric(frail, 'circuit_breaker_state{callee="posts"}') == 2
+    finally:
+        os.kill(hung, signal.SIGCONT)
