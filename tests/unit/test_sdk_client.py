@@ -27,7 +27,10 @@ AREAS = {
     "auth": {"register", "login", "refresh", "logout", "session"},
     "users": {"me", "update_me", "get"},
     "posts": {"create", "list", "get", "delete", "like", "unlike", "comment", "comments"},
-    "social": {"follow", "unfollow", "following", "followers"},
+    "social": {
+        *("follow", "unfollow", "following", "followers", "mutuals", "counts", "relation"),
+        *("block", "unblock", "blocks", "recommendations"),
+    },
     "feed": {"list"},
     "conversations": {"open", "list", "send", "messages"},
     "notifications": {"list", "unread", "mark_read", "mark_all_read"},
@@ -185,6 +188,16 @@ async def test_every_endpoint_goes_where_the_api_has_it() -> None:
             "DELETE /social/following/1": client.social.unfollow("1"),
             "GET /social/following": client.social.following().page(),
             "GET /social/followers": client.social.followers().page(),
+            "GET /social/mutuals": client.social.mutuals().page(),
+            "GET /social/users/1/following": client.social.following("1").page(),
+            "GET /social/users/1/followers": client.social.followers("1").page(),
+            "GET /social/users/1/mutuals": client.social.mutuals("1").page(),
+            "GET /social/users/1/counts": client.social.counts("1"),
+            "GET /social/users/1/relation": client.social.relation("1"),
+            "PUT /social/blocks/1": client.social.block("1"),
+            "DELETE /social/blocks/1": client.social.unblock("1"),
+            "GET /social/blocks": client.social.blocks().page(),
+            "GET /social/recommendations": client.social.recommendations(),
             "GET /feed": client.feed.list().page(),
             "POST /conversations": client.conversations.open(
                 ["0190b6f0-0000-7000-8000-000000000001"]
