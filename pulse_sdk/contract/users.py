@@ -7,7 +7,14 @@ from uuid import UUID
 
 from pydantic import Field, StringConstraints
 
-from pulse_sdk.contract.common import RequestModel, ResponseModel, Secret, Text, Timestamp
+from pulse_sdk.contract.common import (
+    PageQuery,
+    RequestModel,
+    ResponseModel,
+    Secret,
+    Text,
+    Timestamp,
+)
 
 Email = Annotated[
     str,
@@ -60,12 +67,28 @@ class Tokens(ResponseModel):
     expires_in: int
 
 
+class ChangePassword(RequestModel):
+    """A new password, and the one that it replaces."""
+
+    current_password: Annotated[Secret, Field(max_length=128)]
+    new_password: Password
+
+
 class Session(ResponseModel):
     """One log-in of an account."""
 
     id: UUID
     created_at: Timestamp
     expires_at: Timestamp
+    """When it ends unless it is refreshed before."""
+    last_used_at: Timestamp
+    """When it began or was last refreshed."""
+    current: bool
+    """Whether it is the one that asks."""
+    address: str | None = None
+    """The address it was begun from."""
+    user_agent: str | None = None
+    """What the program that began it calls itself."""
 
 
 class User(ResponseModel):
@@ -76,12 +99,15 @@ class User(ResponseModel):
     display_name: str
     bio: str
     created_at: Timestamp
+    visibility: Visibility = "public"
 
 
 class Me(User):
     """The caller's own profile."""
 
     email: str
+    version: int
+    """Grows with every change; as an `ETag` it also guards one (`If-Match`)."""
 
 
 class Registered(ResponseModel):
@@ -96,3 +122,10 @@ class UpdateProfile(RequestModel):
 
     display_name: DisplayName | None = None
     bio: Bio | None = None
+    visibility: Visibility | None = None
+
+
+class UsersQuery(PageQuery):
+    """People whose name is sought: by the beginning of the username, then by similar names."""
+
+    query: Annotated[Text, Field(min_length=1, max_length=60)]

@@ -5,10 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from types import NoneType
 
-from pulse_sdk._call import Call
+from pulse_sdk._call import Call, Id, query_of
 from pulse_sdk._flow import refresh_call
-from pulse_sdk.contract.users import Login, Register, Registered, Session, Tokens
-from pulse_sdk.resources._base import ClientT_co, Resource, endpoint
+from pulse_sdk.contract.common import Page, PageQuery
+from pulse_sdk.contract.users import (
+    ChangePassword,
+    Login,
+    Register,
+    Registered,
+    Session,
+    Tokens,
+)
+from pulse_sdk.resources._base import ClientT_co, Resource, endpoint, listing
 
 
 class Auth(Resource[ClientT_co]):
@@ -61,3 +69,30 @@ class Auth(Resource[ClientT_co]):
     def session(self) -> Call[Session]:
         """The session that the token belongs to."""
         return Call("GET", ("auth", "session"), Session)
+
+    @listing
+    def sessions(self, *, limit: int = 20, cursor: str | None = None) -> Call[Page[Session]]:
+        """Where the account is logged in."""
+        query = PageQuery(limit=limit, cursor=cursor)
+        return Call("GET", ("auth", "sessions"), Page[Session], query_of(query))
+
+    @endpoint
+    def end_session(self, session_id: Id) -> Call[None]:
+        """Log out one of the account's sessions."""
+        return Call("DELETE", ("auth", "sessions", session_id), NoneType)
+
+    @endpoint
+    def logout_everywhere(self) -> Call[None]:
+        """End all sessions of the account, this one too, and forget its tokens."""
+        return Call(
+            "DELETE",
+            ("auth", "sessions"),
+            NoneType,
+            then=lambda _: self._client.credentials.forget(),
+        )
+
+    @endpoint
+    def change_password(self, current_password: str, new_password: str) -> Call[None]:
+        """Change the password, which ends all other sessions."""
+        body = ChangePassword(current_password=current_password, new_password=new_password)
+        return Call("POST", ("auth", "password"), NoneType, body=body)

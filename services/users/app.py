@@ -11,6 +11,7 @@ from services.kit.cache import Cache
 from services.kit.consumer import Subscription
 from services.kit.settings import Settings
 from services.users.api import ENDPOINTS, SERVICE
+from services.users.attempts import Attempts
 from services.users.passwords import Passwords
 from services.users.service import UsersService
 from services.users.sessions import Sessions
@@ -30,5 +31,6 @@ def _wire(app: web.Application, resources: Resources) -> Sequence[Subscription]:
         Cache(resources.redis, "users", "profile", _PROFILE_SECONDS),
         Passwords(resources.exit_stack),
         Sessions(resources.redis, resources.settings),
+        Attempts(resources.redis),
     )
     return ()

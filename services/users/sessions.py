@@ -1,4 +1,8 @@
-"""Log-ins: sessions in Redis, access tokens (JWT) and refresh tokens that work once."""
+"""Log-ins: sessions in Redis, access tokens (JWT) and refresh tokens that work once.
+
+A session that was ended cannot be refreshed from that moment on; its access token, which services
+believe without asking, lives out its short life (`access_ttl_seconds`).
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,8 @@ import hashlib
 import secrets
 import time
 from collections.abc import Awaitable
-from datetime import UTC, datetime
-from typing import cast
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 import jwt
@@ -20,21 +24,47 @@ from services.kit.cache import FAILURES
 from services.kit.errors import ServiceError
 from services.kit.ids import new_id
 from services.kit.settings import Settings
+from services.users.scripts import CLOSE, CLOSE_ALL, OPEN, ROTATE
+
+MAX_SESSIONS = 100
+"""Most sessions of one person; one more ends the longest unused."""
 
 _REDIS_SECONDS = 2.0
+_FIELDS = ("user_id", "epoch", "created_at", "used_at", "address", "user_agent")
 
-# Exchange a refresh token for the next. One that was used before ends its session: it was copied.
-_ROTATE = """
-local session = redis.call('HMGET', KEYS[1], 'user_id', 'refresh')
-if not session[1] then return false end
-if session[2] ~= ARGV[1] then
-    redis.call('DEL', KEYS[1])
-    return false
-end
-redis.call('HSET', KEYS[1], 'refresh', ARGV[2])
-redis.call('EXPIRE', KEYS[1], ARGV[3])
-return session[1]
-"""
+
+class Client(NamedTuple):
+    """Where a request comes from."""
+
+    address: str
+    """An IP address."""
+    user_agent: str
+
+
+class Begun(NamedTuple):
+    """A session that exists."""
+
+    id: UUID
+    user_id: UUID
+    epoch: int
+    """That of its account when it began."""
+    created_at: datetime
+    last_used_at: datetime
+    expires_at: datetime
+    address: str | None
+    user_agent: str | None
+
+    def seen_by(self, caller: Identity) -> Session:
+        """The session as its owner sees it."""
+        return Session(
+            id=self.id,
+            created_at=self.created_at,
+            expires_at=self.expires_at,
+            last_used_at=self.last_used_at,
+            current=self.id == caller.session_id,
+            address=self.address,
+            user_agent=self.user_agent,
+        )
 
 
 class Sessions:
@@ -44,69 +74,94 @@ class Sessions:
         self._redis = redis
         self._settings = settings
         self._key = settings.token_key.get_secret_value()
-        self._rotate = redis.register_script(_ROTATE)
+        self._open = redis.register_script(OPEN)
+        self._rotate = redis.register_script(ROTATE)
+        self._close = redis.register_script(CLOSE)
+        self._close_all = redis.register_script(CLOSE_ALL)
 
-    async def open(self, user_id: UUID) -> Tokens:
+    async def open(self, user_id: UUID, epoch: int, client: Client) -> Tokens:
         """Begin a session."""
         session_id = new_id()
         refresh = secrets.token_urlsafe(32)
-        key = _key(session_id)
-        pipe = self._redis.pipeline(transaction=True)
-        pipe.hset(
-            key,
-            mapping={
-                "user_id": str(user_id),
-                "refresh": _digest(refresh),
-                "created_at": str(time.time()),
-            },
-        )
-        pipe.expire(key, self._settings.refresh_ttl_seconds)
-        await _answer(pipe.execute())
+        args: list[str | int | float] = [str(user_id), _digest(refresh), epoch, time.time()]
+        args += [self._settings.refresh_ttl_seconds, client.address, client.user_agent]
+        args += [str(session_id), MAX_SESSIONS]
+        await answered(self._open(keys=[_key(session_id), _index(user_id)], args=args))
         return self._tokens(user_id, session_id, refresh)
 
-    async def refresh(self, token: str) -> Tokens:
-        """Exchange a refresh token.
-
-        Raises:
-            ServiceError: 401, it is not good, or was used before, which ends its session.
-        """
-        session, _, used = token.partition(".")
+    async def of_token(self, token: str) -> Begun | None:
+        """The session that a refresh token claims to be of."""
         try:
-            session_id = UUID(session)
+            session_id = UUID(token.partition(".")[0])
         except ValueError:
-            raise _refresh_invalid() from None
-        refresh = secrets.token_urlsafe(32)
-        user_id = await _answer(
-            self._rotate(
-                keys=[_key(session_id)],
-                args=[_digest(used), _digest(refresh), self._settings.refresh_ttl_seconds],
-            )
-        )
-        if not user_id:
-            raise _refresh_invalid()
-        return self._tokens(UUID(cast(bytes, user_id).decode()), session_id, refresh)
+            return None
+        return await self.get(session_id)
 
-    async def close(self, session_id: UUID) -> None:
-        """End a session: it cannot be refreshed; its access token lives out its short life."""
-        await _answer(self._redis.delete(_key(session_id)))
+    async def refresh(self, session: Begun, token: str) -> Tokens | None:
+        """Exchange a refresh token of a session; None when it is not good.
 
-    async def current(self, identity: Identity) -> Session:
-        """The session a request belongs to.
-
-        Raises:
-            ServiceError: 404, it has ended.
+        One that was used before ends the session.
         """
-        key = _key(identity.session_id)
+        refresh = secrets.token_urlsafe(32)
+        used, ttl = _digest(token.partition(".")[2]), self._settings.refresh_ttl_seconds
+        args: list[str | float] = [used, _digest(refresh), time.time(), ttl, str(session.id)]
+        if not await answered(self._rotate(keys=[_key(session.id)], args=args)):
+            return None
+        return self._tokens(session.user_id, session.id, refresh)
+
+    async def close(self, user_id: UUID, session_id: UUID) -> bool:
+        """End a session of this person; whether there was one."""
+        keys = [_key(session_id), _index(user_id)]
+        return bool(await answered(self._close(keys=keys, args=[str(user_id), str(session_id)])))
+
+    async def close_all(self, user_id: UUID, *, keep: UUID | None = None, epoch: int = 0) -> None:
+        """End a person's sessions but the one to keep, which passes into the new epoch."""
+        await answered(self._close_all(keys=[_index(user_id)], args=[str(keep or ""), epoch]))
+
+    async def get(self, session_id: UUID) -> Begun | None:
+        """A session that exists."""
+        found = await self._load([session_id])
+        return found[0] if found else None
+
+    async def of_user(self, user_id: UUID) -> list[Begun]:
+        """A person's sessions, the newest first."""
+        members = cast("list[bytes]", await answered(self._redis.zrange(_index(user_id), 0, -1)))
+        return await self._load(sorted((UUID(m.decode()) for m in members), reverse=True))
+
+    async def _load(self, ids: list[UUID]) -> list[Begun]:
+        if not ids:
+            return []
         pipe = self._redis.pipeline(transaction=False)
-        pipe.hget(key, "created_at")
-        pipe.ttl(key)
-        created, remaining = cast("tuple[bytes | None, int]", await _answer(pipe.execute()))
-        if created is None:
-            raise ServiceError.not_found("session")
-        return Session(
-            id=identity.session_id,
-            created_at=datetime.fromtimestamp(float(created), UTC),
-            expires_at=datetime.fromtimestamp(time.time() + remaining, UTC),
+        for session_id in ids:
+            pipe.hmget(_key(session_id), _FIELDS)
+        told = cast("list[Any]", await answered(pipe.execute()))
+        return [
+            self._begun(session_id, *fields)
+            for session_id, fields in zip(ids, told, strict=True)
+            if fields[0] is not None
+        ]
+
+    def _begun(
+        self,
+        session_id: UUID,
+        user_id: bytes,
+        epoch: bytes | None,
+        created_at: bytes,
+        used_at: bytes | None,
+        address: bytes | None,
+        user_agent: bytes | None,
+    ) -> Begun:
+        """A session as Redis has it; what is None, sessions begun by an earlier version lack."""
+        last_used_at = datetime.fromtimestamp(float(used_at or created_at), UTC)
+        return Begun(
+            id=session_id,
+            user_id=UUID(user_id.decode()),
+            epoch=int(epoch or 0),
+            created_at=datetime.fromtimestamp(float(created_at), UTC),
+            last_used_at=last_used_at,
+            expires_at=last_used_at + timedelta(seconds=self._settings.refresh_ttl_seconds),
+            address=address.decode() if address else None,
+            user_agent=user_agent.decode() if user_agent else None,
         )
 
     def _tokens(self, user_id: UUID, session_id: UUID, refresh: str) -> Tokens:
@@ -132,15 +187,20 @@ def _key(session_id: UUID) -> str:
     return f"users:session:{session_id}"
 
 
+def _index(user_id: UUID) -> str:
+    return f"users:sessions:{user_id}"
+
+
 def _digest(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-def _refresh_invalid() -> ServiceError:
-    return ServiceError.unauthorized("refresh_token_invalid", "Log in again.")
+async def answered(command: Awaitable[object]) -> object:
+    """Redis' answer.
 
-
-async def _answer(command: Awaitable[object]) -> object:
+    Raises:
+        ServiceError: 503, there was none in time.
+    """
     try:
         async with asyncio.timeout(_REDIS_SECONDS):
             return await command

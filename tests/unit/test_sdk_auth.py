@@ -16,7 +16,7 @@ from pulse_sdk import AsyncPulse, NotAuthenticated
 from pulse_sdk.contract.users import Tokens
 from tests.unit.sdk_support import ID, NOW, POST, QUICK, Caller, Server, tokens
 
-SESSION = {"id": ID, "created_at": NOW, "expires_at": NOW}
+SESSION = {"id": ID, "created_at": NOW, "expires_at": NOW, "last_used_at": NOW, "current": True}
 
 
 @pytest.fixture(params=["sync", "async"])

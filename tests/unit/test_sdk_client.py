@@ -24,8 +24,11 @@ from pulse_sdk.errors import AnswerError, ConnectionFailed, InvalidRequest, answ
 from pulse_sdk.resources._base import Resource, endpoint, listing
 
 AREAS = {
-    "auth": {"register", "login", "refresh", "logout", "session"},
-    "users": {"me", "update_me", "get"},
+    "auth": {
+        *("register", "login", "refresh", "logout", "session", "sessions", "end_session"),
+        *("logout_everywhere", "change_password"),
+    },
+    "users": {"me", "update_me", "get", "search"},
     "posts": {"create", "list", "get", "delete", "like", "unlike", "comment", "comments"},
     "social": {
         *("follow", "unfollow", "following", "followers", "mutuals", "counts", "relation"),
@@ -173,9 +176,14 @@ async def test_every_endpoint_goes_where_the_api_has_it() -> None:
         calls = {
             "POST /auth/logout": client.auth.logout(),
             "GET /auth/session": client.auth.session(),
+            "GET /auth/sessions": client.auth.sessions().page(),
+            "DELETE /auth/sessions/1": client.auth.end_session("1"),
+            "DELETE /auth/sessions": client.auth.logout_everywhere(),
+            "POST /auth/password": client.auth.change_password("password-1", "password-2"),
             "GET /users/me": client.users.me(),
             "PATCH /users/me": client.users.update_me(bio="x"),
             "GET /users/1": client.users.get("1"),
+            "GET /users": client.users.search("ada").page(),
             "POST /posts": client.posts.create("x"),
             "GET /posts": client.posts.list().page(),
             "GET /posts/1": client.posts.get("1"),

@@ -1,0 +1,38 @@
+"""Hashing passwords beside the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from contextlib import AsyncExitStack
+
+from services.users.passwords import Passwords
+
+
+async def test_the_event_loop_goes_on_while_a_few_passwords_are_hashed_at_a_time() -> None:
+    async with AsyncExitStack() as stack:
+        passwords = Passwords(stack)
+        hashing = asyncio.gather(*(passwords.hash("correct horse") for _ in range(6)))
+        turns, threads = 0, 0
+        while not hashing.done():
+            await asyncio.sleep(0)
+            turns += 1
+            threads = max(
+                threads, sum(one.name.startswith("argon2") for one in threading.enumerate())
+            )
+        assert len(set(await hashing)) == 6, "each has a salt of its own"
+        assert turns > 60, "hashing in the loop would leave it a turn or two for each"
+        assert threads == 2
+
+
+async def test_a_password_is_right_or_wrong_and_nobody_has_one() -> None:
+    async with AsyncExitStack() as stack:
+        passwords = Passwords(stack)
+        hashed = await passwords.hash("correct horse")
+        assert hashed.startswith("$argon2id$")
+        assert await passwords.verify(hashed, "correct horse")
+        assert not await passwords.verify(hashed, "wrong horse")
+        assert not await passwords.verify("nonsense", "correct horse")
+        assert not await passwords.verify(
+            None, "the hash that unknown accounts are checked against"
+        )
