@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Annotated, Literal, Self, get_args
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -88,7 +89,7 @@ ROUTES: tuple[Route, ...] = (
 
 CALLS: dict[ServiceName, tuple[ServiceName, ...]] = {
     "users": (),
-    "posts": (),
+    "posts": ("social",),
     "events": (),
     "messaging": (),
     "social": ("posts",),
@@ -171,6 +172,20 @@ class Tokens(_Frozen):
     refresh_ttl_seconds: Annotated[int, Field(ge=60)] = 30 * 86_400
 
 
+def _url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("must be a URL such as http://127.0.0.1:4318")
+    return text
+
+
+class Observability(_Frozen):
+    """Where the services tell of what they do, beside their logs and metrics."""
+
+    otlp_endpoint: Annotated[str, AfterValidator(_url)] | None = None
+    """An OpenTelemetry collector (OTLP/HTTP) for spans; without one none are made."""
+
+
 class Targets(_Frozen):
     """What `pulse bench` holds a stack to (source: the platform's service-level objectives)."""
 
@@ -191,6 +206,7 @@ class Stack(_Frozen):
     redis: Redis = Redis()
     rabbitmq: RabbitMQ = RabbitMQ()
     tokens: Tokens = Tokens()
+    observability: Observability = Observability()
     targets: Targets = Targets()
 
     @property

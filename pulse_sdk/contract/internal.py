@@ -29,7 +29,7 @@ class PostBatch(ResponseModel):
     """The posts that exist, in the order asked for."""
 
     items: list[Post]
-    private_author_ids: list[UUID] = []
+    private_author_ids: list[UUID] = Field(default_factory=list)
     """Those of their authors whose posts are for followers alone, which the caller looks after."""
 
 
@@ -99,8 +99,8 @@ class ImportAuthor(RequestModel):
 class ImportPosts(RequestModel):
     """Posts to import, and names of authors."""
 
-    posts: Annotated[list[ImportPost], Field(max_length=MAX_BATCH)] = []
-    authors: Annotated[list[ImportAuthor], Field(max_length=MAX_BATCH)] = []
+    posts: Annotated[list[ImportPost], Field(default_factory=list, max_length=MAX_BATCH)]
+    authors: Annotated[list[ImportAuthor], Field(default_factory=list, max_length=MAX_BATCH)]
 
 
 class ImportFollow(RequestModel):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 
 from aiohttp import web
 
@@ -11,20 +13,39 @@ from services.kit.cache import Cache
 from services.kit.consumer import Subscription
 from services.kit.settings import Settings
 from services.posts.api import ENDPOINTS, SERVICE
+from services.posts.authors import Authors
+from services.posts.comments import CommentStore
 from services.posts.service import PostsService
 from services.posts.store import PostStore
 
 _POST_SECONDS = 1800
+_POPULAR_SECONDS = 1800
+_AUTHORS = web.AppKey("authors", Authors)
 
 
 def create_app(settings: Settings) -> web.Application:
     """The service's application."""
-    return build_app(settings, ENDPOINTS, _wire)
+    app = build_app(settings, ENDPOINTS, _wire)
+    app.cleanup_ctx.append(_following)
+    return app
 
 
 def _wire(app: web.Application, resources: Resources) -> Sequence[Subscription]:
+    authors = app[_AUTHORS] = Authors(resources.database)
     app[SERVICE] = PostsService(
         PostStore(resources.database, resources.outbox),
-        Cache(resources.redis, "posts", "post", _POST_SECONDS),
+        CommentStore(resources.database, resources.outbox),
+        authors,
+        Cache(resources.redis, "posts", "body", _POST_SECONDS),
+        Cache(resources.redis, "posts", "popular", _POPULAR_SECONDS),
+        resources.peers,
     )
-    return ()
+    return (Subscription("posts.authors", ("user.registered", "user.updated"), authors.apply),)
+
+
+async def _following(app: web.Application) -> AsyncIterator[None]:
+    task = asyncio.create_task(app[_AUTHORS].follow())
+    yield
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task

@@ -1,4 +1,4 @@
-"""Posts, likes and comments in PostgreSQL.
+"""Posts and likes in PostgreSQL; comments are in `comments.py`.
 
 Whatever changes likes or comments locks their post first, so that it neither counts wrong nor
 meets a deletion, which takes the post's lock before its likes' and comments', in a deadlock.
@@ -6,14 +6,12 @@ meets a deletion, which takes the post's lock before its likes' and comments', i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from pulse_sdk.contract.domain import (
-    CommentCreated,
-    CommentCreatedEvent,
     PostCreated,
     PostCreatedEvent,
     PostDeleted,
@@ -22,19 +20,27 @@ from pulse_sdk.contract.domain import (
     PostLikedEvent,
 )
 from pulse_sdk.contract.internal import ImportPost
-from pulse_sdk.contract.posts import Comment, Post
+from pulse_sdk.contract.posts import Like, Post, PostAuthor
 from services.kit import outbox
 from services.kit.db import Database, Params, Query, Row
 from services.kit.errors import ServiceError
 from services.kit.ids import new_id
 from services.kit.outbox import Outbox, envelope, with_event
 
-_NEWEST = UUID(int=(1 << 128) - 1)
+NEWEST = UUID(int=(1 << 128) - 1)
 """Sorts after every id: where a list starts that has no cursor."""
 
-_POST = "id, author_id, text, like_count, comment_count, created_at"
-_COMMENT = "id, post_id, author_id, text, created_at"
-_LOCKED = "locked AS (SELECT id FROM posts WHERE id = %(post_id)s FOR NO KEY UPDATE)"
+_END = datetime(9999, 1, 1, tzinfo=UTC)
+
+_POPULAR_DAYS = 7
+_POPULAR_CANDIDATES = 20_000
+_POPULAR = 100
+
+_POST = "id, author_id, text, like_count, comment_count, created_at, edited_at, version"
+_PUBLIC = """NOT EXISTS (
+        SELECT FROM authors WHERE user_id = posts.author_id AND visibility = 'private'
+    )"""
+LOCKED = "locked AS (SELECT id FROM posts WHERE id = %(post_id)s FOR NO KEY UPDATE)"
 
 _INSERT = Query(
     "post_insert",
@@ -53,12 +59,32 @@ _BY_ID = Query("post_by_id", f"SELECT {_POST} FROM posts WHERE id = %(id)s")
 _BY_IDS = Query("posts_by_ids", f"SELECT {_POST} FROM posts WHERE id = ANY(%(ids)s)")
 _NEWEST_OF_ALL = Query(
     "posts_newest",
-    f"SELECT {_POST} FROM posts WHERE id < %(before)s ORDER BY id DESC LIMIT %(count)s",
+    f"""SELECT {_POST} FROM posts
+    WHERE id < %(before)s AND (author_id = %(reader_id)s OR {_PUBLIC})
+    ORDER BY id DESC LIMIT %(count)s""",
 )
 _NEWEST_BY_AUTHOR = Query(
     "posts_by_author",
     f"""SELECT {_POST} FROM posts WHERE author_id = %(author_id)s AND id < %(before)s
     ORDER BY id DESC LIMIT %(count)s""",
+)
+# Votes against age to a power, as Hacker News ranks. Only posts that were ever liked or commented
+# on are looked at, the newest first and boundedly many, so that the cost has a limit.
+_POPULAR_IDS = Query(
+    "posts_popular",
+    f"""SELECT id FROM (
+        SELECT id, like_count + 2 * comment_count AS votes,
+            greatest(extract(epoch FROM now() - created_at), 0) / 3600 AS hours
+        FROM posts WHERE engaged AND id > %(since)s AND {_PUBLIC}
+        ORDER BY id DESC LIMIT {_POPULAR_CANDIDATES}
+    ) AS recent
+    WHERE votes > 0 ORDER BY votes / power(hours + 2, 1.5) DESC, id DESC LIMIT {_POPULAR}""",
+)
+_EDIT = Query(
+    "post_edit",
+    f"""UPDATE posts SET text = %(text)s, edited_at = %(edited_at)s, version = version + 1
+    WHERE id = %(id)s AND (%(versions)s::int[] IS NULL OR version = ANY(%(versions)s::int[]))
+    RETURNING {_POST}""",
 )
 _DELETE = Query(
     "post_delete",
@@ -68,17 +94,18 @@ _DELETE = Query(
 )
 _LIKE = Query(
     "post_like",
-    f"""WITH {_LOCKED}, liked AS (
+    f"""WITH {LOCKED}, liked AS (
         INSERT INTO likes (post_id, user_id) SELECT id, %(user_id)s FROM locked
         ON CONFLICT DO NOTHING RETURNING post_id
     ), counted AS (
-        UPDATE posts SET like_count = like_count + 1 FROM liked WHERE id = liked.post_id
+        UPDATE posts SET like_count = like_count + 1, engaged = true
+        FROM liked WHERE id = liked.post_id
     ), event AS ({outbox.INSERT} FROM liked)
     SELECT EXISTS (SELECT FROM liked) FROM locked""",
 )
 _UNLIKE = Query(
     "post_unlike",
-    f"""WITH {_LOCKED}, unliked AS (
+    f"""WITH {LOCKED}, unliked AS (
         DELETE FROM likes USING locked WHERE post_id = locked.id AND user_id = %(user_id)s
         RETURNING post_id
     ), counted AS (
@@ -86,26 +113,14 @@ _UNLIKE = Query(
     )
     SELECT EXISTS (SELECT FROM unliked) FROM locked""",
 )
-_COMMENT_INSERT = Query(
-    "comment_insert",
-    f"""WITH {_LOCKED}, made AS (
-        INSERT INTO comments (id, post_id, author_id, text, created_at, idempotency_key)
-        SELECT %(id)s, id, %(author_id)s, %(text)s, %(created_at)s, %(key)s FROM locked
-        ON CONFLICT ON CONSTRAINT comments_idempotency DO NOTHING RETURNING post_id
-    ), counted AS (
-        UPDATE posts SET comment_count = comment_count + 1 FROM made WHERE id = made.post_id
-    ), event AS ({outbox.INSERT} FROM made)
-    SELECT EXISTS (SELECT FROM made) FROM locked""",
+_LIKED = Query(
+    "post_liked", "SELECT FROM likes WHERE post_id = %(post_id)s AND user_id = %(user_id)s"
 )
-_COMMENT_BY_KEY = Query(
-    "comment_by_key",
-    f"""SELECT {_COMMENT} FROM comments WHERE post_id = %(post_id)s
-    AND author_id = %(author_id)s AND idempotency_key = %(key)s""",
-)
-_COMMENTS = Query(
-    "comments_of_post",
-    f"""SELECT {_COMMENT} FROM comments WHERE post_id = %(post_id)s AND id < %(before)s
-    ORDER BY id DESC LIMIT %(count)s""",
+_LIKES = Query(
+    "likes_of_post",
+    """SELECT user_id, created_at FROM likes
+    WHERE post_id = %(post_id)s AND (created_at, user_id) < (%(liked_at)s, %(user_id)s)
+    ORDER BY created_at DESC, user_id DESC LIMIT %(count)s""",
 )
 _IMPORT = Query(
     "post_import",
@@ -149,7 +164,7 @@ class PostStore:
         event = envelope(
             PostCreatedEvent, "posts", PostCreated(post_id=post.id, author_id=author_id)
         )
-        params = {**_params(post), "key": key}
+        params = {**dict(post), "key": key}
         if await self._database.row(_INSERT, with_event(params, event)) is not None:
             self._outbox.wake()
             return post, True
@@ -167,11 +182,40 @@ class PostStore:
         """The posts that exist, in no order."""
         return [_post(row) for row in await self._database.rows(_BY_IDS, {"ids": list(ids)})]
 
-    async def newest(self, author_id: UUID | None, before: UUID | None, count: int) -> list[Post]:
-        """Posts older than an id, newest first, of one author when one is given."""
-        query = _NEWEST_OF_ALL if author_id is None else _NEWEST_BY_AUTHOR
-        params = {"author_id": author_id, "before": before or _NEWEST, "count": count}
-        return [_post(row) for row in await self._database.rows(query, params)]
+    async def newest(self, reader_id: UUID, before: UUID | None, count: int) -> list[Post]:
+        """Posts of public authors and the reader's own that are older than an id, newest first."""
+        params = {"reader_id": reader_id, "before": before or NEWEST, "count": count}
+        return [_post(row) for row in await self._database.rows(_NEWEST_OF_ALL, params)]
+
+    async def by_author(
+        self, author_id: UUID, names: PostAuthor | None, before: UUID | None, count: int
+    ) -> list[Post]:
+        """Posts of an author older than an id, newest first, with the names that are given."""
+        params = {"author_id": author_id, "before": before or NEWEST, "count": count}
+        return [_post(row, names) for row in await self._database.rows(_NEWEST_BY_AUTHOR, params)]
+
+    async def popular(self) -> list[UUID]:
+        """The most popular recent posts of public authors, the most popular first."""
+        since = datetime.now(UTC) - timedelta(days=_POPULAR_DAYS)
+        params = {"since": UUID(int=int(since.timestamp() * 1000) << 80)}  # a UUIDv7 begins so
+        return [post_id for (post_id,) in await self._database.rows(_POPULAR_IDS, params)]
+
+    async def edit(self, post_id: UUID, text: str, versions: Collection[int] | None) -> Post:
+        """Change a post's text, if its version is one of these, when any are given.
+
+        Raises:
+            ServiceError: 404, or 412 `stale`.
+        """
+        params = {
+            "id": post_id,
+            "text": text,
+            "edited_at": datetime.now(UTC),
+            "versions": None if versions is None else list(versions),
+        }
+        if (row := await self._database.row(_EDIT, params)) is not None:
+            return _post(row)
+        await self.by_id(post_id)
+        raise ServiceError.stale("post")
 
     async def delete(self, post: Post) -> None:
         """Delete a post with its likes and comments.
@@ -201,38 +245,21 @@ class PostStore:
         params = {"post_id": post_id, "user_id": user_id}
         return bool(_present(await self._database.row(_UNLIKE, params))[0])
 
-    async def comment(
-        self, post: Post, author_id: UUID, text: str, key: str | None
-    ) -> tuple[Comment, bool]:
-        """Add a comment, or find the one made with this key; whether it was made now.
+    async def liked(self, post_id: UUID, user_id: UUID) -> bool:
+        """Whether a user likes a post."""
+        params = {"post_id": post_id, "user_id": user_id}
+        return await self._database.row(_LIKED, params) is not None
 
-        Raises:
-            ServiceError: 404.
-        """
-        comment = Comment(
-            id=new_id(),
-            post_id=post.id,
-            author_id=author_id,
-            text=text,
-            created_at=datetime.now(UTC),
-        )
-        data = CommentCreated(
-            comment_id=comment.id,
-            post_id=post.id,
-            post_author_id=post.author_id,
-            author_id=author_id,
-        )
-        params = {**_params(comment), "key": key}
-        if await self._change(
-            _COMMENT_INSERT, params, envelope(CommentCreatedEvent, "posts", data)
-        ):
-            return comment, True
-        return _comment(_present(await self._database.row(_COMMENT_BY_KEY, params))), False
-
-    async def comments(self, post_id: UUID, before: UUID | None, count: int) -> list[Comment]:
-        """Comments under a post older than an id, newest first."""
-        params = {"post_id": post_id, "before": before or _NEWEST, "count": count}
-        return [_comment(row) for row in await self._database.rows(_COMMENTS, params)]
+    async def likes(self, post_id: UUID, before: Like | None, count: int) -> list[Like]:
+        """Likes of a post that came before another, latest first."""
+        params = {
+            "post_id": post_id,
+            "liked_at": _END if before is None else before.liked_at,
+            "user_id": NEWEST if before is None else before.user_id,
+            "count": count,
+        }
+        rows = await self._database.rows(_LIKES, params)
+        return [Like(user_id=user_id, liked_at=liked_at) for user_id, liked_at in rows]
 
     async def import_posts(self, posts: Sequence[ImportPost]) -> int:
         """Add posts that are not there yet; how many were added."""
@@ -259,7 +286,7 @@ class PostStore:
         self,
         query: Query,
         params: Params,
-        event: PostDeletedEvent | PostLikedEvent | CommentCreatedEvent,
+        event: PostDeletedEvent | PostLikedEvent,
     ) -> bool:
         """Run a change of a post that tells of itself; whether it changed anything."""
         (changed,) = _present(await self._database.row(query, with_event(params, event)))
@@ -268,18 +295,14 @@ class PostStore:
         return bool(changed)
 
 
-def _params(made: Post | Comment) -> dict[str, object]:
-    return dict(made)
-
-
 def _present(row: Row | None) -> Row:
     if row is None:
         raise ServiceError.not_found("post")
     return row
 
 
-def _post(row: Row) -> Post:
-    post_id, author_id, text, like_count, comment_count, created_at = row
+def _post(row: Row, names: PostAuthor | None = None) -> Post:
+    post_id, author_id, text, like_count, comment_count, created_at, edited_at, version = row
     return Post(
         id=post_id,
         author_id=author_id,
@@ -287,11 +310,7 @@ def _post(row: Row) -> Post:
         like_count=like_count,
         comment_count=comment_count,
         created_at=created_at,
-    )
-
-
-def _comment(row: Row) -> Comment:
-    comment_id, post_id, author_id, text, created_at = row
-    return Comment(
-        id=comment_id, post_id=post_id, author_id=author_id, text=text, created_at=created_at
+        edited_at=edited_at,
+        version=version,
+        author=names,
     )
