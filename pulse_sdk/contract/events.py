@@ -53,8 +53,6 @@ class EditEvent(RequestModel):
     `capacity` null lifts the limit; `latitude` and `longitude` null take it off the map.
     """
 
-    version: Annotated[int, Field(ge=1)] | None = None
-    """The event's version that was edited: refused when it has changed since."""
     title: Title | None = None
     description: Description | None = None
     location: Location | None = None
@@ -95,7 +93,7 @@ class Event(ResponseModel):
     attending: int
     waiting: int = 0
     version: int = 1
-    """Grows with each edit."""
+    """Grows with every edit; as an `ETag` it also guards one (`If-Match`)."""
     cancelled_at: Timestamp | None = None
     created_at: Timestamp
 

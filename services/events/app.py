@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 
 from aiohttp import web
 
+from services.events.answers import AnswerStore
 from services.events.api import ENDPOINTS, SERVICE
+from services.events.reminders import remind
 from services.events.service import EventsService
 from services.events.store import EventStore
 from services.kit.app import Resources, build_app
@@ -16,15 +20,29 @@ from services.kit.settings import Settings
 
 _EVENT_SECONDS = 300
 
+_STORE = web.AppKey("store", EventStore)
+
 
 def create_app(settings: Settings) -> web.Application:
     """The service's application."""
-    return build_app(settings, ENDPOINTS, _wire)
+    app = build_app(settings, ENDPOINTS, _wire)
+    app.cleanup_ctx.append(_reminding)
+    return app
 
 
 def _wire(app: web.Application, resources: Resources) -> Sequence[Subscription]:
+    store = app[_STORE] = EventStore(resources.database, resources.outbox)
     app[SERVICE] = EventsService(
-        EventStore(resources.database, resources.outbox),
+        store,
+        AnswerStore(resources.database, resources.outbox),
         Cache(resources.redis, "events", "event", _EVENT_SECONDS),
     )
     return ()
+
+
+async def _reminding(app: web.Application) -> AsyncIterator[None]:
+    task = asyncio.create_task(remind(app[_STORE]))
+    yield
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task

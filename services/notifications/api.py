@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from pulse_sdk.contract.common import Page, PageQuery
-from pulse_sdk.contract.notifications import Notification, UnreadCount
+from pulse_sdk.contract.common import Page
+from pulse_sdk.contract.notifications import (
+    Notification,
+    NotificationsQuery,
+    Preference,
+    Preferences,
+    QuietHours,
+    SetPreference,
+    SetQuietHours,
+    UnreadCount,
+)
 from services.kit.http import Call, endpoint
 from services.notifications.service import NotificationsService
 
 SERVICE = web.AppKey("service", NotificationsService)
 
 
-async def notifications(call: Call[None, PageQuery]) -> Page[Notification]:
+async def notifications(call: Call[None, NotificationsQuery]) -> Page[Notification]:
     """The caller's notifications, newest first."""
     return await call.app[SERVICE].notifications(call.user, call.query)
 
@@ -32,11 +41,47 @@ async def read_all(call: Call[None, None]) -> None:
     await call.app[SERVICE].read_all(call.user)
 
 
+async def delete(call: Call[None, None]) -> None:
+    """Delete a notification."""
+    await call.app[SERVICE].delete(call.user, call.id("notification_id"))
+
+
+async def preferences(call: Call[None, None]) -> Preferences:
+    """Which notifications the caller wants, and when."""
+    return await call.app[SERVICE].preferences(call.user)
+
+
+async def prefer(call: Call[SetPreference, None]) -> Preference:
+    """Say through which channels notifications of a kind are wanted."""
+    kind = call.request.match_info["kind"]
+    return await call.app[SERVICE].prefer(call.user, kind, call.body)
+
+
+async def be_quiet(call: Call[SetQuietHours, None]) -> QuietHours:
+    """Say when nothing is to be pushed."""
+    return await call.app[SERVICE].be_quiet(call.user, call.body)
+
+
+async def never_be_quiet(call: Call[None, None]) -> None:
+    """Have things pushed at any time again."""
+    await call.app[SERVICE].never_be_quiet(call.user)
+
+
 _NOTIFICATIONS = "/api/v1/notifications"
+_ONE = f"{_NOTIFICATIONS}/{{notification_id}}"
+_PREFERENCES = f"{_NOTIFICATIONS}/preferences"
+_QUIET_HOURS = f"{_NOTIFICATIONS}/quiet-hours"
 
 ENDPOINTS = (
-    endpoint("GET", _NOTIFICATIONS, notifications, query=PageQuery, returns=Page[Notification]),
+    endpoint(
+        "GET", _NOTIFICATIONS, notifications, query=NotificationsQuery, returns=Page[Notification]
+    ),
     endpoint("GET", f"{_NOTIFICATIONS}/unread", unread, returns=UnreadCount),
     endpoint("PUT", f"{_NOTIFICATIONS}/read", read_all),
-    endpoint("PUT", f"{_NOTIFICATIONS}/{{notification_id}}/read", read),
+    endpoint("GET", _PREFERENCES, preferences, returns=Preferences),
+    endpoint("PUT", f"{_PREFERENCES}/{{kind}}", prefer, body=SetPreference, returns=Preference),
+    endpoint("PUT", _QUIET_HOURS, be_quiet, body=SetQuietHours, returns=QuietHours),
+    endpoint("DELETE", _QUIET_HOURS, never_be_quiet),
+    endpoint("PUT", f"{_ONE}/read", read),
+    endpoint("DELETE", _ONE, delete),
 )

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from typing import Any
 from uuid import UUID
+
+from pydantic_core import to_jsonable_python
 
 from pulse_sdk.contract.domain import (
     CommentCreatedEvent,
     DomainEvent,
+    EventCancelledEvent,
     EventCreatedEvent,
+    EventNews,
+    EventPromotedEvent,
+    EventReminderEvent,
     EventRsvpEvent,
     EventType,
+    EventUpdatedEvent,
     MessageSentEvent,
     PostLikedEvent,
     UserFollowedEvent,
     UserRegisteredEvent,
 )
+from pulse_sdk.contract.notifications import NotificationKind
 from services.notifications.store import Notice
 
 TYPES: tuple[EventType, ...] = (
@@ -26,34 +35,52 @@ TYPES: tuple[EventType, ...] = (
     "message.sent",
     "event.created",
     "event.rsvp",
+    "event.updated",
+    "event.cancelled",
+    "event.promoted",
+    "event.reminder",
+    "user.blocked",
+    "user.unblocked",
 )
+"""`user.blocked` and `user.unblocked` tell nobody anything; they change who is told of what."""
 
 
-def notices(event: DomainEvent) -> list[Notice]:
+def notices(event: DomainEvent) -> list[Notice]:  # noqa: PLR0911 - one for each kind of event
     """The notifications that follow from the event alone; none for who follows its author."""
-    people: list[UUID]
-    actor_id: UUID | None
-    subject: dict[str, UUID | str]
     match event:
         case UserRegisteredEvent(data=data):
-            kind, people, actor_id, subject = "welcome", [data.user_id], None, {}
+            return _tell(event, [data.user_id], "welcome", None)
         case UserFollowedEvent(data=data):
-            kind, people, actor_id, subject = "follower", [data.followee_id], data.follower_id, {}
+            return _tell(event, [data.followee_id], "follower", data.follower_id)
         case PostLikedEvent(data=data):
-            kind, people, actor_id = "like", [data.author_id], data.liked_by
-            subject = {"post_id": data.post_id}
+            about: dict[str, Any] = {"post_id": data.post_id}
+            return _tell(event, [data.author_id], "like", data.liked_by, about)
         case CommentCreatedEvent(data=data):
-            kind, people, actor_id = "comment", [data.post_author_id], data.author_id
-            subject = {"post_id": data.post_id, "comment_id": data.comment_id}
+            about = {"post_id": data.post_id, "comment_id": data.comment_id}
+            asked = [] if data.parent_author_id is None else [data.parent_author_id]
+            author = [data.post_author_id] if data.post_author_id not in asked else []
+            return [
+                *_tell(event, asked, "reply", data.author_id, about),
+                *_tell(event, author, "comment", data.author_id, about),
+            ]
         case MessageSentEvent(data=data):
-            kind, people, actor_id = "message", data.recipient_ids, data.sender_id
-            subject = {"conversation_id": data.conversation_id, "message_id": data.message_id}
+            about = {"conversation_id": data.conversation_id, "message_id": data.message_id}
+            return _tell(event, data.recipient_ids, "message", data.sender_id, about)
         case EventRsvpEvent(data=data):
-            kind, people, actor_id = "rsvp", [data.creator_id], data.user_id
-            subject = {"event_id": data.event_id, "answer": data.answer}
+            about = {"event_id": data.event_id, "answer": data.answer}
+            return _tell(event, [data.creator_id], "rsvp", data.user_id, about)
+        case EventUpdatedEvent(data=data):
+            about = {**_about(data), "changed": data.changed}
+            return _tell(event, data.recipient_ids, "event_updated", data.creator_id, about)
+        case EventCancelledEvent(data=data):
+            kind: NotificationKind = "event_cancelled"
+            return _tell(event, data.recipient_ids, kind, data.creator_id, _about(data))
+        case EventPromotedEvent(data=data):
+            return _tell(event, data.recipient_ids, "promoted", None, _about(data))
+        case EventReminderEvent(data=data):
+            return _tell(event, data.recipient_ids, "reminder", None, _about(data))
         case _:
             return []
-    return _tell(event, people, kind, actor_id, subject)
 
 
 def announcements(event: EventCreatedEvent, followers: Iterable[UUID]) -> list[Notice]:
@@ -62,14 +89,20 @@ def announcements(event: EventCreatedEvent, followers: Iterable[UUID]) -> list[N
     return _tell(event, followers, "event", data.creator_id, {"event_id": data.event_id})
 
 
+def _about(data: EventNews) -> dict[str, Any]:
+    return {"event_id": data.event_id, "title": data.title, "starts_at": data.starts_at}
+
+
 def _tell(
     event: DomainEvent,
     people: Iterable[UUID],
-    kind: str,
+    kind: NotificationKind,
     actor_id: UUID | None,
-    subject: Mapping[str, UUID | str],
+    about: dict[str, Any] | None = None,
 ) -> list[Notice]:
-    ids = {name: str(value) for name, value in subject.items()}
+    subject = to_jsonable_python(about or {})
     return [
-        Notice(user_id, event.id, kind, actor_id, ids) for user_id in people if user_id != actor_id
+        Notice(user_id, event.id, kind, actor_id, subject)
+        for user_id in people
+        if user_id != actor_id
     ]

@@ -5,15 +5,30 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from uuid import UUID
 
-from pulse_sdk.contract.common import Page, PageQuery
-from pulse_sdk.contract.domain import DomainEvent, EventCreatedEvent
+from pulse_sdk.contract.common import Page
+from pulse_sdk.contract.domain import (
+    DomainEvent,
+    EventCreatedEvent,
+    UserBlockedEvent,
+    UserUnblockedEvent,
+)
 from pulse_sdk.contract.internal import MAX_BATCH, FollowersPage
-from pulse_sdk.contract.notifications import Notification, UnreadCount
+from pulse_sdk.contract.notifications import (
+    Notification,
+    NotificationsQuery,
+    Preference,
+    Preferences,
+    QuietHours,
+    SetPreference,
+    SetQuietHours,
+    UnreadCount,
+)
 from services.kit.auth import Identity
+from services.kit.errors import ServiceError
 from services.kit.paging import id_cursor, page_of
 from services.kit.peers import Peers
 from services.notifications.notices import announcements, notices
-from services.notifications.store import NotificationStore
+from services.notifications.store import KINDS, NotificationStore
 
 
 class NotificationsService:
@@ -29,16 +44,25 @@ class NotificationsService:
         Raises:
             ServiceError: 503, the database or the social service is away.
         """
+        for event in events:
+            if isinstance(event, UserBlockedEvent | UserUnblockedEvent):
+                blocked = isinstance(event, UserBlockedEvent)
+                pair = event.data.blocker_id, event.data.blocked_id
+                await self._store.block(*pair, event.time, blocked=blocked)
         await self._store.insert([notice for event in events for notice in notices(event)])
         for event in events:
             if isinstance(event, EventCreatedEvent):
                 async for followers in self._followers(event.data.creator_id):
                     await self._store.insert(announcements(event, followers))
 
-    async def notifications(self, caller: Identity, page: PageQuery) -> Page[Notification]:
+    async def notifications(
+        self, caller: Identity, wanted: NotificationsQuery
+    ) -> Page[Notification]:
         """The caller's notifications, newest first."""
-        found = await self._store.of_user(caller.user_id, id_cursor(page.cursor), page.limit + 1)
-        return page_of(found, page.limit, lambda item: str(item.id))
+        found = await self._store.of_user(
+            caller.user_id, id_cursor(wanted.cursor), wanted.limit + 1, unread=wanted.unread
+        )
+        return page_of(found, wanted.limit, lambda item: str(item.id))
 
     async def unread(self, caller: Identity) -> UnreadCount:
         """How many of the caller's notifications are unread."""
@@ -55,6 +79,43 @@ class NotificationsService:
     async def read_all(self, caller: Identity) -> None:
         """Mark all as read."""
         await self._store.read_all(caller.user_id)
+
+    async def delete(self, caller: Identity, notification_id: UUID) -> None:
+        """Delete one.
+
+        Raises:
+            ServiceError: 404 `notification_not_found`, also when it is somebody else's.
+        """
+        await self._store.delete(caller.user_id, notification_id)
+
+    async def preferences(self, caller: Identity) -> Preferences:
+        """Which notifications the caller wants, and when."""
+        return await self._store.preferences(caller.user_id)
+
+    async def prefer(self, caller: Identity, kind: str, wanted: SetPreference) -> Preference:
+        """Say through which channels notifications of a kind are wanted.
+
+        Raises:
+            ServiceError: 404 `kind_not_found`.
+        """
+        known = next((known for known in KINDS if known == kind), None)
+        if known is None:
+            raise ServiceError.not_found("kind")
+        await self._store.prefer(caller.user_id, known, wanted)
+        return Preference(kind=known, in_app=wanted.in_app, push=wanted.push)
+
+    async def be_quiet(self, caller: Identity, hours: SetQuietHours) -> QuietHours:
+        """Say when nothing is to be pushed.
+
+        Raises:
+            ServiceError: 422, there is no such time zone.
+        """
+        await self._store.be_quiet(caller.user_id, hours)
+        return QuietHours.model_validate(hours.model_dump())
+
+    async def never_be_quiet(self, caller: Identity) -> None:
+        """Have things pushed at any time again."""
+        await self._store.never_be_quiet(caller.user_id)
 
     async def _followers(self, user_id: UUID) -> AsyncIterator[list[UUID]]:
         cursor: str | None = None

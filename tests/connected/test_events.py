@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack, closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import httpx
+import psycopg2
 
+from services.events.app import create_app
+from services.kit.db import dsn
 from services.kit.ids import new_id
-from tests.connected.people import People, Person, code, until
+from tests.conftest import RunningStack
+from tests.connected.people import People, Person, code, served, settings_of, until
 
 EVENTS = "/api/v1/events"
 
@@ -35,6 +40,23 @@ async def _event(reader: Person, event_id: str) -> dict[str, Any]:
 
 async def _answer(guest: Person, event_id: str, answer: str) -> httpx.Response:
     return await guest.http.put(f"{EVENTS}/{event_id}/rsvp", json={"answer": answer})
+
+
+async def _told(person: Person) -> list[str]:
+    """The kinds of somebody's notifications, newest first, but for answers to their events."""
+    page = (await person.http.get("/api/v1/notifications")).json()
+    return [item["kind"] for item in page["items"] if item["kind"] != "rsvp"]
+
+
+async def _attendees(reader: Person, event_id: str, answer: str, limit: int = 100) -> list[str]:
+    found: list[str] = []
+    params: dict[str, str | int] = {"answer": answer, "limit": limit}
+    while True:
+        page = (await reader.http.get(f"{EVENTS}/{event_id}/attendees", params=params)).json()
+        found += [item["user_id"] for item in page["items"]]
+        if page["next_cursor"] is None:
+            return found
+        params["cursor"] = page["next_cursor"]
 
 
 async def test_an_announced_event_can_be_read(people: People) -> None:
@@ -84,8 +106,186 @@ async def test_an_event_lies_in_a_future_that_can_be_told(people: People) -> Non
 async def test_what_is_not_there_is_not_found(people: People) -> None:
     ada = await people.new()
     for event_id in (new_id(), "1"):
-        assert code(await ada.http.get(f"{EVENTS}/{event_id}")) == (404, "event_not_found")
-        assert code(await _answer(ada, str(event_id), "yes")) == (404, "event_not_found")
+        path = f"{EVENTS}/{event_id}"
+        for answer in (
+            await ada.http.get(path),
+            await _answer(ada, str(event_id), "yes"),
+            await ada.http.patch(path, json={"title": "Coffee"}),
+            await ada.http.put(f"{path}/cancellation"),
+            await ada.http.delete(path),
+            await ada.http.get(f"{path}/attendees"),
+        ):
+            assert code(answer) == (404, "event_not_found")
+
+
+async def test_only_its_creator_changes_an_event(people: People) -> None:
+    ada, ben = await people.new(), await people.new()
+    event = (await _announce(ada)).json()
+    path = f"{EVENTS}/{event['id']}"
+
+    for answer in (
+        await ben.http.patch(path, json={"title": "Coffee"}),
+        await ben.http.put(f"{path}/cancellation"),
+        await ben.http.delete(path),
+    ):
+        assert code(answer) == (403, "not_creator")
+    assert await _event(ada, event["id"]) == event
+
+
+async def test_an_edit_is_seen_and_those_who_answered_are_told(people: People) -> None:
+    ada, ben, cleo, dan = [await people.new() for _ in range(4)]
+    event = (await _announce(ada, location="Garden", capacity=1)).json()
+    path = f"{EVENTS}/{event['id']}"
+    await _event(ada, event["id"])  # into the cache
+    for guest, answer in ((ben, "yes"), (cleo, "yes"), (dan, "no")):
+        await _answer(guest, event["id"], answer)
+
+    starts_at = _in(days=2)
+    edited = await ada.http.patch(path, json={"title": "Coffee", "starts_at": starts_at})
+    same = await ada.http.patch(path, json={"title": " Coffee "})
+    more = await ada.http.patch(path, json={"capacity": 2})
+
+    assert edited.json()["version"] == same.json()["version"] == event["version"] + 1
+    read = await _event(ben, event["id"])
+    assert read == more.json()
+    assert (read["title"], read["location"]) == ("Coffee", "Garden")
+    assert datetime.fromisoformat(read["starts_at"]) == datetime.fromisoformat(starts_at)
+    for guest, kinds in ((ben, ["event_updated"]), (cleo, ["promoted", "event_updated"])):
+        await until(lambda guest=guest: _told(guest), kinds)  # type: ignore[misc]
+    notifications = (await ben.http.get("/api/v1/notifications")).json()["items"]
+    assert notifications[0]["subject"] == {
+        "event_id": event["id"],
+        "title": "Coffee",
+        "starts_at": read["starts_at"],
+        "changed": ["starts_at", "title"],
+    }
+    assert await _told(dan) == []
+
+
+async def test_of_edits_of_one_version_one_is_made(people: People) -> None:
+    ada = await people.new()
+    event = (await _announce(ada)).json()
+    path = f"{EVENTS}/{event['id']}"
+
+    answers = await asyncio.gather(
+        *(
+            ada.http.patch(path, json={"title": f"Tea {n}"}, headers={"If-Match": '"1"'})
+            for n in range(6)
+        )
+    )
+    assert sorted(answer.status_code for answer in answers) == [200, *[412] * 5]
+    assert {code(a) for a in answers if a.status_code != 200} == {(412, "stale")}
+    for wrong in (
+        {"title": None},
+        {"title": ""},
+        {"starts_at": _in(hours=-1)},
+        {"capacity": 0},
+        {"latitude": 3},
+        {"latitude": 91, "longitude": 0},
+        {"longitude": None},
+        {"creator_id": str(ada.id)},
+    ):
+        assert code(await ada.http.patch(path, json=wrong)) == (422, "invalid_request"), wrong
+
+
+async def test_a_cancelled_event_can_be_read_and_nothing_else(people: People) -> None:
+    ada, ben = await people.new(), await people.new()
+    event = (await _announce(ada, title="Cancellable")).json()
+    path = f"{EVENTS}/{event['id']}"
+    await _answer(ben, event["id"], "maybe")
+
+    for _ in range(2):
+        cancelled = await ada.http.put(f"{path}/cancellation")
+        assert cancelled.status_code == 200
+        assert cancelled.json()["cancelled_at"] is not None
+
+    assert await _event(ben, event["id"]) == cancelled.json()
+    assert code(await _answer(ben, event["id"], "yes")) == (409, "event_cancelled")
+    edited = await ada.http.patch(path, json={"title": "On again"})
+    assert code(edited) == (409, "event_cancelled")
+    found = (await ada.http.get(EVENTS, params={"text": "cancellable"})).json()["items"]
+    assert event["id"] not in [item["id"] for item in found]
+    await until(lambda: _told(ben), ["event_cancelled"])
+
+
+async def test_a_deleted_event_is_gone_and_those_who_answered_are_told(people: People) -> None:
+    ada, ben = await people.new(), await people.new()
+    event = (await _announce(ada)).json()
+    path = f"{EVENTS}/{event['id']}"
+    await _answer(ben, event["id"], "yes")
+    await _event(ben, event["id"])  # into the cache
+
+    assert (await ada.http.delete(path)).status_code == 204
+
+    assert code(await ben.http.get(path)) == (404, "event_not_found")
+    assert code(await _answer(ben, event["id"], "no")) == (404, "event_not_found")
+    assert code(await ada.http.delete(path)) == (404, "event_not_found")
+    await until(lambda: _told(ben), ["event_cancelled"])
+
+
+async def test_events_are_found_by_words_place_position_and_time(people: People) -> None:
+    ada = await people.new()
+    berlin: dict[str, Any] = {"location": "Tempelhof, Berlin", "latitude": 52.47, "longitude": 13.4}
+    fiji: dict[str, Any] = {"location": "Suva", "latitude": -18.1, "longitude": 178.4}
+    festival = await _announce(ada, title="Kite festival", starts_at=_in(days=40), **berlin)
+    kites = festival.json()["id"]
+    fiji |= {"title": "Surfing", "description": "No kite!"}
+    surf = (await _announce(ada, starts_at=_in(days=50), **fiji)).json()["id"]
+    begun = (await _announce(ada, title="Kite past", starts_at=_in(seconds=2))).json()["id"]
+    await asyncio.sleep(2)
+
+    async def found(**params: object) -> list[str]:
+        answer = await ada.http.get(EVENTS, params={"limit": "100", **params})  # type: ignore[dict-item]
+        assert answer.status_code == 200, answer.text
+        return [item["id"] for item in answer.json()["items"] if item["id"] in {kites, surf, begun}]
+
+    assert await found(text="KITE") == [kites, surf]
+    assert await found(text='"kite festival"') == [kites]
+    assert await found(text="kite -surfing") == [kites]
+    assert await found(text="berlin or surfing") == [kites, surf]
+    assert await found(place="berlin tempelhof") == [kites]
+    assert await found(place="kite") == []
+    assert await found(south=52, north=53, west=13, east=14) == [kites]
+    assert await found(south=-20, north=60, west=170, east=20) == [kites, surf]
+    assert await found(south=-20, north=60, west=20, east=170) == []
+    assert await found(starts_after=_in(days=45)) == [surf]
+    assert await found(starts_before=_in(days=45)) == [kites]
+    assert await found(starts_after=_in(minutes=-1), text="kite") == [begun, kites, surf]
+    for wrong in (
+        {"south": "1"},
+        {"south": "91", "north": "0", "west": "0", "east": "0"},
+        {"starts_after": "2030-01-01"},
+        {"text": ""},
+        {"place": "x" * 201},
+        {"town": "Berlin"},
+    ):
+        assert code(await ada.http.get(EVENTS, params=wrong)) == (422, "invalid_request"), wrong
+
+
+async def test_people_are_reminded_once_before_an_event_begins(
+    people: People, stack: RunningStack
+) -> None:
+    ada, ben, cleo, dan = [await people.new() for _ in range(4)]
+    event = (await _announce(ada, starts_at=_in(hours=3))).json()
+    for guest, answer in ((ben, "yes"), (cleo, "maybe"), (dan, "no")):
+        await _answer(guest, event["id"], answer)
+    settings = settings_of("events", stack.stack, stack.state)
+    with closing(psycopg2.connect(dsn(settings))) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE events SET starts_at = now() + interval '59 minutes' WHERE id = %s",
+            (event["id"],),
+        )
+        connection.commit()
+
+    async with AsyncExitStack() as instances:  # four instances in all, each looking
+        for _ in range(3):
+            await instances.enter_async_context(served(create_app(settings)))
+        await until(lambda: _told(ben), ["reminder"], within=15)
+        await until(lambda: _told(cleo), ["reminder"])
+        await asyncio.sleep(0.5)
+
+    assert await _told(ben) == await _told(cleo) == ["reminder"]
+    assert await _told(dan) == []
 
 
 async def test_upcoming_events_are_listed_soonest_first_without_gaps_or_repeats(
@@ -95,8 +295,8 @@ async def test_upcoming_events_are_listed_soonest_first_without_gaps_or_repeats(
     same = _in(hours=5)
     times = [_in(hours=9), same, same, _in(hours=2), same, _in(hours=7)]
     made = [(await _announce(ada, starts_at=time)).json() for time in times]
-    begun = (await _announce(ada, starts_at=_in(seconds=0.3))).json()
-    await asyncio.sleep(0.4)
+    begun = (await _announce(ada, starts_at=_in(seconds=2))).json()
+    await asyncio.sleep(2)
 
     listed: list[dict[str, Any]] = []
     params: dict[str, str | int] = {"limit": 2}
@@ -122,22 +322,83 @@ async def test_a_capacity_holds_however_many_answer_at_once(people: People) -> N
     event_id = (await _announce(ada, capacity=5)).json()["id"]
     guests = [await people.new() for _ in range(25)]
 
-    answers = await asyncio.gather(*(_answer(guest, event_id, "yes") for guest in guests))
+    answers = [
+        a.json() for a in await asyncio.gather(*(_answer(g, event_id, "yes") for g in guests))
+    ]
 
-    refused = [answer for answer in answers if answer.status_code != 200]
-    assert len(refused) == 20
-    assert {code(answer) for answer in refused} == {(409, "event_full")}
-    assert (await _event(ada, event_id))["attending"] == 5
+    going = [g for g, a in zip(guests, answers, strict=True) if a["answer"] == "yes"]
+    line = {a["position"]: g for g, a in zip(guests, answers, strict=True) if a["position"]}
+    assert len(going) == 5
+    assert sorted(line) == list(range(1, 21))
+    event = await _event(ada, event_id)
+    assert (event["attending"], event["waiting"]) == (5, 20)
+    waiting = await _attendees(ada, event_id, "waiting", limit=7)
+    assert waiting == [str(line[n].id) for n in sorted(line)]
 
-    going = [g for g, answer in zip(guests, answers, strict=True) if answer.status_code == 200]
-    waiting = [g for g, answer in zip(guests, answers, strict=True) if answer.status_code == 409]
-    assert (await _answer(going[0], event_id, "yes")).status_code == 200
-    assert (await _answer(waiting[0], event_id, "maybe")).status_code == 200
-    assert code(await _answer(waiting[0], event_id, "yes")) == (409, "event_full")
-    assert (await _answer(going[0], event_id, "no")).status_code == 200
-    assert (await _event(ada, event_id))["attending"] == 4
-    assert (await _answer(waiting[0], event_id, "yes")).status_code == 200
-    assert (await _event(ada, event_id))["attending"] == 5
+    # Everybody leaves at once, from the line and from their places; who is left moves up.
+    leaving = [*going[:3], line[1], line[4], line[20]]
+    await asyncio.gather(*(_answer(g, event_id, "no") for g in leaving))
+
+    event = await _event(ada, event_id)
+    assert (event["attending"], event["waiting"]) == (5, 14)
+    attending = await _attendees(ada, event_id, "yes")
+    assert len(attending) == 5
+    assert {str(g.id) for g in going[3:]} < set(attending)
+    assert await _attendees(ada, event_id, "waiting") == [
+        str(line[n].id)
+        for n in sorted(line)
+        if str(line[n].id) not in attending and n not in {1, 4, 20}
+    ]
+
+
+async def test_who_waits_keeps_their_place_in_line_and_is_told_of_a_free_one(
+    people: People,
+) -> None:
+    ada, ben, cleo, dan = [await people.new() for _ in range(4)]
+    event_id = (await _announce(ada, capacity=1)).json()["id"]
+    assert code(await ben.http.get(f"{EVENTS}/{event_id}/rsvp")) == (404, "rsvp_not_found")
+
+    for guest, position in ((ben, None), (cleo, 1), (dan, 2), (cleo, 1)):
+        given = (await _answer(guest, event_id, "yes")).json()
+        assert (given["answer"], given["position"]) == ("waiting" if position else "yes", position)
+    own = (await dan.http.get(f"{EVENTS}/{event_id}/rsvp")).json()
+    assert (own["answer"], own["position"]) == ("waiting", 2)
+
+    await _answer(cleo, event_id, "no")
+    await _answer(ben, event_id, "maybe")
+
+    own = (await dan.http.get(f"{EVENTS}/{event_id}/rsvp")).json()
+    assert (own["answer"], own["position"]) == ("yes", None)
+    await until(lambda: _told(dan), ["promoted"])
+    assert await _told(cleo) == []
+
+
+async def test_a_larger_capacity_lets_in_those_first_in_line(people: People) -> None:
+    ada = await people.new()
+    event_id = (await _announce(ada, capacity=2)).json()["id"]
+    guests = [await people.new() for _ in range(6)]
+    for guest in guests:
+        await _answer(guest, event_id, "yes")
+
+    too_small = await ada.http.patch(f"{EVENTS}/{event_id}", json={"capacity": 1})
+    larger = (await ada.http.patch(f"{EVENTS}/{event_id}", json={"capacity": 4})).json()
+
+    assert code(too_small) == (409, "capacity_taken")
+    assert (larger["capacity"], larger["attending"], larger["waiting"]) == (4, 4, 2)
+    assert set(await _attendees(ada, event_id, "yes")) == {str(g.id) for g in guests[:4]}
+    await until(lambda: _told(guests[3]), ["promoted"])
+    assert await _told(guests[4]) == []
+
+    # Answers, edits of the capacity and its end, all at once.
+    await asyncio.gather(
+        ada.http.patch(f"{EVENTS}/{event_id}", json={"capacity": 5}),
+        *(_answer(guest, event_id, "no") for guest in guests[:2]),
+        *[_answer(await people.new(), event_id, "yes") for _ in range(4)],
+    )
+    event = await _event(ada, event_id)
+    assert (event["attending"], event["waiting"]) == (5, 3)
+    unlimited = (await ada.http.patch(f"{EVENTS}/{event_id}", json={"capacity": None})).json()
+    assert (unlimited["capacity"], unlimited["attending"], unlimited["waiting"]) == (None, 8, 0)
 
 
 async def test_one_person_counts_once_however_often_they_change_their_mind(

@@ -7,7 +7,7 @@ import inspect
 import pickle
 import subprocess
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from email.utils import format_datetime
 from typing import Any
 
@@ -19,6 +19,7 @@ import pulse_sdk
 from pulse_sdk import AsyncPulse, Backoff, InvalidInput, NotFound, Pulse, Retries
 from pulse_sdk.client import BaseClient
 from pulse_sdk.contract.common import FieldError, Problem
+from pulse_sdk.contract.events import EditEvent
 from pulse_sdk.contract.users import Tokens
 from pulse_sdk.errors import AnswerError, ConnectionFailed, InvalidRequest, answer_error
 from pulse_sdk.resources._base import Resource, endpoint, listing
@@ -36,8 +37,13 @@ AREAS = {
     },
     "feed": {"list"},
     "conversations": {"open", "list", "send", "messages"},
-    "notifications": {"list", "unread", "mark_read", "mark_all_read"},
-    "events": {"create", "list", "get", "rsvp"},
+    "notifications": {
+        *("list", "unread", "mark_read", "mark_all_read", "delete", "preferences", "prefer"),
+        *("set_quiet_hours", "end_quiet_hours"),
+    },
+    "events": {
+        *("create", "list", "get", "edit", "cancel", "delete", "rsvp", "own_rsvp", "attendees"),
+    },
     "realtime": {"messages"},
 }
 DRIVERS = {"close", "aclose", "send", "drive", "list", "listen"}
@@ -217,10 +223,24 @@ async def test_every_endpoint_goes_where_the_api_has_it() -> None:
             "GET /notifications/unread": client.notifications.unread(),
             "PUT /notifications/1/read": client.notifications.mark_read("1"),
             "PUT /notifications/read": client.notifications.mark_all_read(),
+            "DELETE /notifications/1": client.notifications.delete("1"),
+            "GET /notifications/preferences": client.notifications.preferences(),
+            "PUT /notifications/preferences/like": client.notifications.prefer(
+                "like", in_app=True, push=False
+            ),
+            "PUT /notifications/quiet-hours": client.notifications.set_quiet_hours(
+                time(22), time(7), "Europe/Berlin"
+            ),
+            "DELETE /notifications/quiet-hours": client.notifications.end_quiet_hours(),
             "POST /events": client.events.create("x", starts_at=starts_at),
             "GET /events": client.events.list().page(),
             "GET /events/1": client.events.get("1"),
+            "PATCH /events/1": client.events.edit("1", EditEvent(capacity=None), version=1),
+            "PUT /events/1/cancellation": client.events.cancel("1"),
+            "DELETE /events/1": client.events.delete("1"),
             "PUT /events/1/rsvp": client.events.rsvp("1", "yes"),
+            "GET /events/1/rsvp": client.events.own_rsvp("1"),
+            "GET /events/1/attendees": client.events.attendees("1").page(),
         }
         keyed = set()
         for where, call in calls.items():
