@@ -140,6 +140,8 @@ def service_environment(stack: Stack, name: ServiceName, index: int, state: Path
         "ACCESS_TTL_SECONDS": stack.tokens.access_ttl_seconds,
         "REFRESH_TTL_SECONDS": stack.tokens.refresh_ttl_seconds,
     }
+    if stack.observability.otlp_endpoint is not None:
+        values["OTLP_ENDPOINT"] = stack.observability.otlp_endpoint
     return {f"SERVICE_{key}": str(value) for key, value in values.items()}
 
 

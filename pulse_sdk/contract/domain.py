@@ -132,6 +132,8 @@ class _Envelope(ResponseModel):
     datacontenttype: Literal["application/json"] = "application/json"
     correlationid: str | None = None
     """Correlation id of the request that caused the event (a CloudEvents extension)."""
+    traceparent: str | None = None
+    """W3C trace context of that request (CloudEvents' distributed tracing extension)."""
 
 
 class UserRegisteredEvent(_Envelope):

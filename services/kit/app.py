@@ -25,6 +25,7 @@ from services.kit.observe import configure_logging, metrics, observed
 from services.kit.outbox import Outbox
 from services.kit.peers import Peers, open_peers
 from services.kit.settings import Settings, load_settings
+from services.kit.tracing import open_tracing
 
 _SHUTDOWN_SECONDS = 3.0
 _BACKLOG = 1024
@@ -94,6 +95,7 @@ def run(create_app: Callable[[Settings], web.Application]) -> None:
         wrong = "; ".join(f"{e.field}: {e.message}" for e in field_errors(error))
         sys.exit(f"wrong settings (SERVICE_* and files in SERVICE_SECRETS_DIR): {wrong}")
     configure_logging(settings.name, settings.instance, settings.log_level)
+    close_tracing = open_tracing(settings)
     web.run_app(
         create_app(settings),
         host=settings.host,
@@ -104,3 +106,4 @@ def run(create_app: Callable[[Settings], web.Application]) -> None:
         backlog=_BACKLOG,
         loop=uvloop.new_event_loop(),
     )
+    close_tracing()

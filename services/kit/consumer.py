@@ -29,6 +29,7 @@ from services.kit.cache import FAILURES
 from services.kit.errors import ServiceError
 from services.kit.observe import EVENT_LAG, EVENTS, correlation_id
 from services.kit.outbox import declare_exchange
+from services.kit.tracing import begin
 
 log = logging.getLogger(__name__)
 
@@ -136,10 +137,21 @@ async def _handle(
 async def _apply(subscription: Subscription, events: list[DomainEvent]) -> None:
     if not events:
         return
-    token = correlation_id.set(events[0].correlationid if len(events) == 1 else None)
+    alone = events[0] if len(events) == 1 else None
+    token = correlation_id.set(alone.correlationid if alone else None)
+    span = begin(
+        f"handle {subscription.queue}",
+        "CONSUMER",
+        alone.traceparent if alone else None,
+        () if alone else (event.traceparent for event in events),
+    )
+    failed = True
     try:
         await subscription.handle(events)
+        failed = False
     finally:
+        if span is not None:
+            span.end({"messaging.batch.message_count": len(events)}, failed=failed)
         correlation_id.reset(token)
     now = datetime.now(UTC)
     for event in events:

@@ -15,6 +15,7 @@ from prometheus_client import Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from services.kit.ids import new_id
+from services.kit.tracing import TRACE_HEADER, Span, begin, exporting, trace_id
 
 CORRELATION_HEADER = "X-Correlation-ID"
 
@@ -70,6 +71,8 @@ async def observed(request: web.Request, handler: Handler) -> web.StreamResponse
     given = request.headers.get(CORRELATION_HEADER)
     current = given if given and len(given) <= 128 and given.isprintable() else str(new_id())
     token = correlation_id.set(current)
+    parent = request.headers.get(TRACE_HEADER)
+    span = _span(request, parent) if parent is not None or exporting() else None
     status = 499  # the caller went away before there was an answer
     try:
         response = await handler(request)
@@ -87,7 +90,21 @@ async def observed(request: web.Request, handler: Handler) -> web.StreamResponse
             child.observe(elapsed)
         if status >= 500:
             log.warning("%s %s answered %d in %.3f s", request.method, key[1], status, elapsed)
+        if span is not None:
+            attributes: dict[str, str | int] = {
+                "http.route": key[1],
+                "http.response.status_code": status,
+                "pulse.correlation_id": current,
+            }
+            span.end(attributes, failed=status >= 500)
         correlation_id.reset(token)
+
+
+def _span(request: web.Request, parent: str | None) -> Span | None:
+    """The span of a request; probes are none, nor is the life of a WebSocket."""
+    if not request.path.startswith(("/api/", "/internal/")) or "Upgrade" in request.headers:
+        return None
+    return begin(f"{request.method} {route_template(request)}", "SERVER", parent)
 
 
 async def metrics(_: web.Request) -> web.Response:
@@ -110,6 +127,8 @@ class _JsonFormatter(logging.Formatter):
         }
         if (current := correlation_id.get()) is not None:
             line["correlation_id"] = current
+        if (trace := trace_id()) is not None:
+            line["trace_id"] = trace
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return orjson.dumps(line, default=str).decode()

@@ -25,14 +25,21 @@ from services.kit.db import Database, Params, Query, dsn
 from services.kit.ids import new_id
 from services.kit.observe import correlation_id
 from services.kit.settings import Settings
+from services.kit.tracing import traceparent
 
 log = logging.getLogger(__name__)
 
 E = TypeVar("E", bound=BaseModel)
 
 INSERT = """INSERT INTO outbox (id, type, envelope)
-SELECT %(event_id)s, %(event_type)s, %(event_envelope)s"""
-"""To be placed in a data-modifying CTE; append `FROM …` to make it depend on another's rows."""
+SELECT %(event_id)s, %(event_type)s,
+    jsonb_set(%(event_envelope)s::jsonb, '{time}', to_jsonb(clock_timestamp()))::text"""
+"""To be placed in a data-modifying CTE; append `FROM …` to make it depend on another's rows.
+
+The event's time is taken again here, by PostgreSQL's clock and after those rows are locked. Of two
+changes to one thing the later one so has the later time, whichever instance began first, and a
+consumer that keeps what is newest ends with what is true.
+"""
 
 _BATCH = 200
 _POLL_SECONDS = 0.2
@@ -52,6 +59,7 @@ def envelope(event: type[E], service: str, data: BaseModel) -> E:
         source=f"/services/{service}",
         time=datetime.now(UTC),
         correlationid=correlation_id.get(),
+        traceparent=traceparent.get(),
         data=data,
     )
 

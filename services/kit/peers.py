@@ -26,6 +26,7 @@ from services.kit.errors import ServiceError
 from services.kit.observe import BREAKER, CORRELATION_HEADER, PEER_CALLS, correlation_id
 from services.kit.resilience import DEADLINE_HEADER, Breaker, Outcome, within
 from services.kit.settings import Settings
+from services.kit.tracing import TRACE_HEADER, begin, exporting, traceparent
 
 log = logging.getLogger(__name__)
 
@@ -151,14 +152,28 @@ class Peers:
             data = body.model_dump_json().encode()
             headers["Content-Type"] = "application/json"
         method = "GET" if body is None else "POST"
-        async with self._session.request(
-            method, url, data=data, params=query, headers=headers
-        ) as response:
-            if 400 <= response.status < 500:
-                log.error("%s refuses %s: %d", callee, url, response.status)
-                raise _Refused
-            response.raise_for_status()
-            return await response.read()
+        parent = traceparent.get()
+        span = begin(f"{method} {callee}", "CLIENT", parent) if exporting() else None
+        if (trace := traceparent.get()) is not None:
+            headers[TRACE_HEADER] = trace
+        status = 0
+        try:
+            async with self._session.request(
+                method, url, data=data, params=query, headers=headers
+            ) as response:
+                status = response.status
+                if 400 <= status < 500:
+                    log.error("%s refuses %s: %d", callee, url, status)
+                    raise _Refused
+                response.raise_for_status()
+                return await response.read()
+        finally:
+            if span is not None:
+                attributes: dict[str, str | int] = {
+                    "server.address": callee,
+                    "http.response.status_code": status,
+                }
+                span.end(attributes, failed=not 200 <= status < 400)
 
     def _token(self, callee: str) -> str:
         token, renew_at = self._tokens.get(callee, ("", 0.0))

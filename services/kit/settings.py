@@ -47,6 +47,9 @@ class Settings(BaseSettings):
     access_ttl_seconds: int = 900
     refresh_ttl_seconds: int = 2_592_000
 
+    otlp_endpoint: str | None = None
+    """Base URL of an OpenTelemetry collector (OTLP/HTTP) that spans are sent to."""
+
     peers_file: Path
     """JSON object of service name → list of base URLs; read again whenever it changes."""
 
