@@ -97,7 +97,7 @@ CALLS: dict[ServiceName, tuple[ServiceName, ...]] = {
 }
 """Which services each service calls: the dependency graph of start-up and network policy."""
 
-SUBSCRIPTIONS: tuple[str, ...] = ("notifications.events", "social.posts")
+SUBSCRIPTIONS: tuple[str, ...] = ("notifications.events", "posts.authors", "social.posts")
 """The queues of domain events that services consume; what a service cannot handle is parked in the
 queue of that name with `.parked` behind it."""
 
