@@ -17,6 +17,7 @@ from pulse_cli.errors import NotHealthy
 from pulse_cli.stack.model import ServiceName, Stack
 from pulse_sdk.contract.common import Problem
 from pulse_sdk.contract.internal import (
+    ImportAuthor,
     ImportFollow,
     ImportFollows,
     ImportPost,
@@ -53,6 +54,15 @@ class Importer:
             (ImportUsers(password=password, users=rows), len(rows)) for rows in _batches(users)
         )
         return await self._import("users", bodies, advance)
+
+    async def authors(self, users: Iterable[ImportUser], advance: Advance) -> None:
+        """Tell the posts service what people are called: an import publishes no events of them."""
+        authors = (
+            ImportAuthor(id=user.id, username=user.username, display_name=user.display_name)
+            for user in users
+        )
+        bodies = ((ImportPosts(authors=rows), len(rows)) for rows in _batches(authors))
+        await self._import("posts", bodies, advance)
 
     async def follows(self, follows: Iterable[ImportFollow], advance: Advance) -> int:
         """Import follows; how many were new."""

@@ -66,6 +66,7 @@ def seed_stack(
                 for name, total in zip(("users", "follows", "posts"), totals, strict=True)
             ]
             users = await importer.users(cast.users(), password, bars[0])
+            await importer.authors(cast.users(), _bar(progress, "names", totals[0]))
             follows = await importer.follows(cast.follows(), bars[1])
             posts = await importer.posts(cast.posts(posts_per_user), bars[2])
             await importer.feeds_caught_up(in_feeds, posts, _bar(progress, "feeds", posts))
