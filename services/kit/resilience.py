@@ -55,7 +55,8 @@ class Policy:
     """It opens when this share of the window's calls failed,"""
     at_least: int = 5
     """but not before so many were made."""
-    window_seconds: int = 10
+    window_seconds: int = 20
+    """Long enough for so many calls that take 3 s each, one after the other."""
     open_seconds: float = 30.0
 
 

@@ -15,6 +15,7 @@ from pulse_sdk.contract.domain import DomainEvent, PostCreatedEvent, PostDeleted
 from pulse_sdk.contract.internal import PostBatch, PostsByIds
 from pulse_sdk.contract.social import FeedPage
 from services.kit.errors import ServiceError
+from services.kit.observe import DEGRADED
 from services.kit.paging import encode_cursor, id_cursor
 from services.kit.peers import Peers
 from services.social.feed_store import Author, AuthorPost, FeedStore
@@ -34,6 +35,9 @@ some 50 ms, during which all other posts wait; merging costs each read of a foll
 
 _PUSHED = 5_000
 """Most followers that are read and pushed to at a time, unless one author has more."""
+
+_POSTS_SECONDS = 0.8
+"""How long the feed waits for post bodies before it answers without."""
 
 
 class Feed:
@@ -70,9 +74,14 @@ class Feed:
             return FeedPage(items=[], next_cursor=next_cursor)
         try:
             batch = await self._peers.call(
-                "posts", "/internal/posts/batch", PostBatch, body=PostsByIds(ids=ids)
+                "posts",
+                "/internal/posts/batch",
+                PostBatch,
+                body=PostsByIds(ids=ids),
+                seconds=_POSTS_SECONDS,
             )
         except ServiceError:
+            DEGRADED.labels("feed_posts").inc()
             return FeedPage(items=[], next_cursor=next_cursor, degraded=True)
         items = batch.items
         if batch.private_author_ids:

@@ -26,8 +26,10 @@ from pulse_sdk.contract.domain import (
     UserRegisteredEvent,
     UserUpdatedEvent,
 )
+from services.kit import outbox
 from services.kit.db import dsn
 from services.kit.ids import new_id
+from services.kit.outbox import event_params
 from services.kit.settings import Settings
 from tests.conftest import RunningStack
 from tests.connected.people import settings_of, until
@@ -159,3 +161,21 @@ def _rows(settings: Settings, query: str, ids: Sequence[UUID]) -> Rows:
     with closing(psycopg2.connect(dsn(settings))) as connection, connection.cursor() as cursor:
         cursor.execute(query, {"ids": list(ids)})
         return set(cursor.fetchall())
+
+
+async def test_the_time_of_an_event_is_that_of_its_change(stack: RunningStack) -> None:
+    """It is not when the instance that made the change was asked to: others may have come first."""
+    settings = settings_of("social", stack.stack, stack.state)
+    data = FollowChanged(follower_id=new_id(), followee_id=new_id())
+    event = UserFollowedEvent(
+        id=new_id(), source="/services/test", time=datetime(2000, 1, 1, tzinfo=UTC), data=data
+    )
+    params = event_params(event)
+    insert = f"{outbox.INSERT} RETURNING envelope"
+    with closing(psycopg2.connect(dsn(settings))) as connection, connection.cursor() as cursor:
+        before = datetime.now(UTC)
+        cursor.execute(insert, params)
+        (written,) = cursor.fetchone() or ("",)
+    told = UserFollowedEvent.model_validate_json(written)
+    assert before <= told.time <= datetime.now(UTC)
+    assert told.model_copy(update={"time": event.time}) == event

@@ -169,15 +169,20 @@ async def test_nothing_acknowledged_is_lost_whichever_process_is_killed(
         enough.set()
 
     for pair in pairs:
-        posts, messages = await pair.posts(), await pair.messages()
-        assert max(Counter(posts).values()) == 1, "a post was made twice"
-        assert max(messages.values()) == 1, "a message was sent twice"
-        assert set(pair.posted) <= set(posts), "an acknowledged post is lost"
-        assert set(pair.sent) <= set(messages), "an acknowledged message is lost"
-        assert len(pair.sent) > pair.tried / 4, "hardly anything could be written"
-        await eventually(pair.feed, lambda read, posts=posts: read == posts, SETTLE_SECONDS)
-        ids = await pair.message_ids()
-        await eventually(pair.notified, lambda told, ids=ids: told == ids, SETTLE_SECONDS)
+        await _settled(pair)
+
+
+async def _settled(pair: Pair) -> None:
+    """Count, when all that was written has had its effects."""
+    posts, messages = await pair.posts(), await pair.messages()
+    assert max(Counter(posts).values()) == 1, "a post was made twice"
+    assert max(messages.values()) == 1, "a message was sent twice"
+    assert set(pair.posted) <= set(posts), "an acknowledged post is lost"
+    assert set(pair.sent) <= set(messages), "an acknowledged message is lost"
+    assert len(pair.sent) > pair.tried / 4, "hardly anything could be written"
+    await eventually(pair.feed, lambda read: read == posts, SETTLE_SECONDS)
+    ids = await pair.message_ids()
+    await eventually(pair.notified, lambda told: told == ids, SETTLE_SECONDS)
 
 
 async def _metric(stack: RunningStack, name: str) -> float:
