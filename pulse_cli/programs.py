@@ -140,6 +140,9 @@ def service_environment(stack: Stack, name: ServiceName, index: int, state: Path
         "ACCESS_TTL_SECONDS": stack.tokens.access_ttl_seconds,
         "REFRESH_TTL_SECONDS": stack.tokens.refresh_ttl_seconds,
     }
+    if name == "notifications":
+        values["PUSH_CONTACT"] = stack.push.contact
+        values["PUSH_PRIVATE_ADDRESSES"] = stack.push.private_addresses
     if stack.observability.otlp_endpoint is not None:
         values["OTLP_ENDPOINT"] = stack.observability.otlp_endpoint
     return {f"SERVICE_{key}": str(value) for key, value in values.items()}
@@ -154,6 +157,18 @@ def peers(stack: Stack) -> dict[str, list[str]]:
         ]
         for name in SERVICE_NAMES
     }
+
+
+def scraped(stack: Stack) -> list[dict[str, object]]:
+    """Return every instance of every service as Prometheus' file of targets lists them."""
+    return [
+        {
+            "targets": [f"{LOOPBACK}:{stack.instance_port(name, index)}"],
+            "labels": {"service": name, "instance": f"{name}-{index}"},
+        }
+        for name in SERVICE_NAMES
+        for index in range(stack.services[name].replicas)
+    ]
 
 
 def _python(binaries: Binaries, module: str) -> tuple[str, ...]:

@@ -30,6 +30,7 @@ from pulse_cli.programs import (
     description_folder,
     local_programs,
     peers,
+    scraped,
 )
 from pulse_cli.stack.model import ROUTES, SERVICE_NAMES, Stack
 from pulse_cli.stack.secrets import OPERATOR, Secrets
@@ -99,6 +100,13 @@ def render_local(
         "enabled_plugins": "[].\n",
         "rabbitmq-env.conf": "",
         "peers.json": json.dumps(peers(serving), indent=2) + "\n",
+        "prometheus.yml": _render(
+            "prometheus/prometheus.yml.j2",
+            folder=folder,
+            gateway=stack.gateway,
+            admin_host=LOOPBACK,
+        ),
+        "prometheus-services.json": json.dumps(scraped(serving), indent=2) + "\n",
     }
     for name, content in files.items():
         write_private(folder / name, content)

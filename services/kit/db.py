@@ -6,6 +6,7 @@ modifying CTEs), which costs one round trip where BEGIN and COMMIT would cost th
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -19,13 +20,14 @@ import psycopg2.extras
 from psycopg2.extensions import make_dsn
 
 from services.kit.errors import ServiceError
-from services.kit.observe import POOL, QUERIES, SHED
+from services.kit.observe import POOL, POOL_WAIT, QUERIES, SHED, SLOW_QUERIES
 from services.kit.resilience import within
 from services.kit.settings import Settings
 
 _IDLE_SECONDS = 30.0
 _CONNECT_SECONDS = 2.0
 _QUERY_SECONDS = 5.0
+_SLOW_SECONDS = 0.1
 _STATEMENT_MILLISECONDS = 6_000
 """PostgreSQL ends what its client has given up: later than the client does, so that aiopg never
 sees the cancelling, which it would take for the task's own."""
@@ -33,6 +35,8 @@ sees the cancelling, which it would take for the task's own."""
 _WAITING_PER_CONNECTION = 50
 """Statements that may wait for a connection, for each there may be: some 50 ms of a busy second.
 A queue that is longer would make everybody late; who would be its last is refused instead."""
+
+log = logging.getLogger(__name__)
 
 Params = Mapping[str, Any]
 Row = tuple[Any, ...]
@@ -130,11 +134,14 @@ class Database:
             SHED.inc()
             raise ServiceError.overloaded()
         self._waiting += 1
+        asked = None if self._pool.freesize else time.perf_counter()
         try:
             # Not cut short at the caller's deadline: a connect must not be cancelled half-way.
             connection = await self._pool.acquire()
         finally:
             self._waiting -= 1
+            if asked is not None:
+                POOL_WAIT.observe(time.perf_counter() - asked)
         try:
             yield connection
         finally:
@@ -172,6 +179,9 @@ def _observe(name: str, seconds: float) -> None:
     if timer is None:
         timer = _timers[name] = QUERIES.labels(name)
     timer.observe(seconds)
+    if seconds > _SLOW_SECONDS:
+        SLOW_QUERIES.labels(name).inc()
+        log.warning("query %s took %.3f s", name, seconds)
 
 
 @asynccontextmanager

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 import orjson
 from aiohttp import web
+from aiohttp.hdrs import METH_ALL
 from aiohttp.typedefs import Handler
 from prometheus_client import Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -35,6 +36,12 @@ QUERIES = Histogram(
     "db_query_duration_seconds",
     "Time of a query, without the wait for a connection",
     ["query"],
+    buckets=_REQUEST_BUCKETS,
+)
+SLOW_QUERIES = Counter("db_slow_queries", "Queries that took over 100 ms", ["query"])
+POOL_WAIT = Histogram(
+    "db_pool_wait_seconds",
+    "Time that a query waited for a connection, when none was free",
     buckets=_REQUEST_BUCKETS,
 )
 POOL = Gauge("db_pool_connections", "Connections of the pool", ["state"])
@@ -82,7 +89,8 @@ async def observed(request: web.Request, handler: Handler) -> web.StreamResponse
         return response
     finally:
         elapsed = time.perf_counter() - started
-        key = (request.method, route_template(request), status)
+        method = request.method if request.method in METH_ALL else "other"
+        key = (method, route_template(request), status)
         if status != 101:  # the life of a WebSocket is no time to answer
             child = _children.get(key)
             if child is None:
