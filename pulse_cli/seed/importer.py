@@ -119,9 +119,12 @@ class Importer:
                 imported += new
                 advance(size)
 
-        async with asyncio.TaskGroup() as workers:
-            for _ in range(_IN_FLIGHT):
-                workers.create_task(work())
+        try:
+            async with asyncio.TaskGroup() as workers:
+                for _ in range(_IN_FLIGHT):
+                    workers.create_task(work())
+        except* NotHealthy as group:
+            raise group.exceptions[0] from None  # the workers' reasons are all the same
         return imported
 
     async def _send(self, service: ServiceName, body: BaseModel) -> int:

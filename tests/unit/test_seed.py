@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import httpx
 import pytest
 
-from pulse_cli.errors import ConfigError
+from pulse_cli.errors import ConfigError, NotHealthy
 from pulse_cli.seed.graph import Graph, read_graph, synthetic_graph
+from pulse_cli.seed.importer import Importer
 from pulse_cli.seed.people import Cast
+from pulse_cli.stack.model import Stack
 
 
 def _written(folder: Path, text: str) -> Path:
@@ -103,3 +106,14 @@ def test_ids_are_uuid7_in_the_order_of_time() -> None:
     assert len({post.id for post in posts}) == 60
     first = posts[0]
     assert first.id.int >> 80 == round(first.created_at.timestamp() * 1000)
+
+
+async def test_a_service_that_refuses_is_one_sentence() -> None:
+    def refuse(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(503)
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(refuse)) as client:
+        importer = Importer(Stack(), client, "k" * 32)
+        users = list(Cast(Graph((1, 2), ()), 1).users())
+        with pytest.raises(NotHealthy, match="posts refused the import: status 503"):
+            await importer.authors(users * 2000, lambda _: None)
