@@ -20,6 +20,9 @@ PULSE = Path(sys.executable).with_name("pulse")
 CONFIGURATION = """
 [gateway]
 requests_per_second = 1000  # all tests are one client
+
+[push]
+private_addresses = true  # tests are push services
 """
 
 

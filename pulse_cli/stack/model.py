@@ -186,6 +186,17 @@ class Observability(_Frozen):
     """An OpenTelemetry collector (OTLP/HTTP) for spans; without one none are made."""
 
 
+class Push(_Frozen):
+    """How notifications are pushed to devices (Web Push)."""
+
+    contact: Annotated[str, Field(pattern=r"^(mailto:.+@.+|https://.+)$")] = (
+        "mailto:operator@localhost"
+    )
+    """Whom push services may turn to about what we send."""
+    private_addresses: bool = False
+    """Whether devices may have endpoints that are not on the internet; for tests."""
+
+
 class Targets(_Frozen):
     """What `pulse bench` holds a stack to (source: the platform's service-level objectives)."""
 
@@ -207,6 +218,7 @@ class Stack(_Frozen):
     rabbitmq: RabbitMQ = RabbitMQ()
     tokens: Tokens = Tokens()
     observability: Observability = Observability()
+    push: Push = Push()
     targets: Targets = Targets()
 
     @property

@@ -60,6 +60,8 @@ def _layout() -> Iterator[list[tuple[str, str]]]:
     """Yield, for each secret, the files that hold it; the first is the one that counts."""
     for shared in ("token_key", "service_key", "rabbitmq_password"):
         yield [(OPERATOR, shared), *((service, shared) for service in SERVICE_NAMES)]
+    # 32 random bytes are a private key of P-256 as good as any.
+    yield [("notifications", "vapid_key")]
     yield [(OPERATOR, "superuser_password"), (MIGRATE, "superuser_password")]
     yield [(OPERATOR, "redis_password")]
     yield [(OPERATOR, "seed_password")]

@@ -50,6 +50,11 @@ class Settings(BaseSettings):
     otlp_endpoint: str | None = None
     """Base URL of an OpenTelemetry collector (OTLP/HTTP) that spans are sent to."""
 
+    push_contact: str = "mailto:operator@localhost"
+    """Whom push services may turn to (`mailto:` or `https:`)."""
+    push_private_addresses: bool = False
+    """Whether devices may have endpoints that are not on the internet, such as a test's."""
+
     peers_file: Path
     """JSON object of service name → list of base URLs; read again whenever it changes."""
 
@@ -60,6 +65,8 @@ class Settings(BaseSettings):
     """Signs users' access tokens (HS256)."""
     service_key: SecretStr = Field(validation_alias="service_key")
     """Signs the tokens that services show each other (HS256)."""
+    vapid_key: SecretStr = Field(default=SecretStr(""), validation_alias="vapid_key")
+    """Signs what is pushed to devices (32 bytes, base64url); the notifications service has it."""
 
 
 def load_settings() -> Settings:
