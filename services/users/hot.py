@@ -11,7 +11,10 @@ HOT = Hot(
         "ids": "ARRAY(SELECT id FROM users LIMIT 20)",
         "login": some("username", "users", "text"),
         "prefix": "'ab'",
+        "text": some("display_name", "users", "text"),
         "after": "''",
+        "common": "99",
+        "size": "0",
         "count": PAGE,
     },
     queries=(
@@ -20,5 +23,6 @@ HOT = Hot(
         HotQuery("account_by_login", "users", "users_username_key", "finds the id of a name"),
         HotQuery("account_by_id", "users", "users_pkey"),
         HotQuery("users_by_prefix", "users", "users_username_prefix", "finds people by name"),
+        HotQuery("users_similar", "users", "users_trigrams", "finds people by name"),
     ),
 )

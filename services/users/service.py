@@ -76,6 +76,7 @@ class UsersService:
         account = await self._store.account_by_login(login)
         # One count for an account, whether it is called by its email or its username.
         counted = str(account.id) if account else hashlib.sha256(login.encode()).hexdigest()
+        self._passwords.admit()
         await self._attempts.begin(counted, client.address)
         right = await self._passwords.verify(
             account and account.password_hash, credentials.password.get_secret_value()
@@ -135,7 +136,8 @@ class UsersService:
             ServiceError: 404 `session_not_found`, it has ended.
         """
         session = await self._sessions.get(caller.session_id)
-        if session is None:
+        account = session and await self._store.account(caller.user_id)
+        if session is None or not _lives(session, account):
             raise ServiceError.not_found("session")
         return session.seen_by(caller)
 
@@ -165,6 +167,7 @@ class UsersService:
         """
         account = await self._logged_in(caller)
         counted = str(account.id)
+        self._passwords.admit()
         await self._attempts.begin(counted, client.address)
         given = change.current_password.get_secret_value()
         if not await self._passwords.verify(account.password_hash, given):

@@ -61,6 +61,9 @@ _BY_PREFIX = Query(
         AND username COLLATE "C" > %(after)s
     ORDER BY username COLLATE "C" LIMIT %(count)s""",
 )
+_MOST = 2000
+"""Accounts looked at for one pair of trigrams. Who has no rarer pair is one of very many alike."""
+
 # Who shares half of the text's trigrams shares two of some group when these are dealt to one group
 # fewer than that half has: hence the index is asked for pairs, which few names have by chance.
 _SIMILAR = Query(
@@ -72,7 +75,8 @@ _SIMILAR = Query(
         SELECT ARRAY[a.part, b.part] AS pair FROM part a
         JOIN part b ON a.place < b.place AND (b.place - a.place) %% (a.needed - 1) = 0
     ), candidate AS (
-        SELECT DISTINCT id FROM pair JOIN users ON trigrams @> pair
+        SELECT DISTINCT id FROM pair
+        CROSS JOIN LATERAL (SELECT id FROM users WHERE trigrams @> pair LIMIT {_MOST}) AS found
     )
     SELECT {_COLUMNS}, common, cardinality(trigrams) FROM candidate JOIN users USING (id)
     CROSS JOIN LATERAL (

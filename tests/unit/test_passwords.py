@@ -6,6 +6,9 @@ import asyncio
 import threading
 from contextlib import AsyncExitStack
 
+import pytest
+
+from services.kit.errors import ServiceError
 from services.users.passwords import Passwords
 
 
@@ -23,6 +26,23 @@ async def test_the_event_loop_goes_on_while_a_few_passwords_are_hashed_at_a_time
         assert len(set(await hashing)) == 6, "each has a salt of its own"
         assert turns > 60, "hashing in the loop would leave it a turn or two for each"
         assert threads == 2
+
+
+async def test_who_would_wait_for_long_is_asked_to_come_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("services.users.passwords._MOST_WAITING", 3)
+    async with AsyncExitStack() as stack:
+        passwords = Passwords(stack)
+        asked = [asyncio.create_task(passwords.hash("correct horse")) for _ in range(3)]
+        await asyncio.sleep(0)
+        with pytest.raises(ServiceError) as refused:
+            passwords.admit()
+        with pytest.raises(ServiceError):
+            await passwords.hash("correct horse")
+        assert (refused.value.status, refused.value.code) == (503, "password_check_unavailable")
+        await asyncio.gather(*asked)
+        await passwords.hash("correct horse")
 
 
 async def test_a_password_is_right_or_wrong_and_nobody_has_one() -> None:
