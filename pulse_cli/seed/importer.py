@@ -61,7 +61,7 @@ class Importer:
             ImportAuthor(id=user.id, username=user.username, display_name=user.display_name)
             for user in users
         )
-        bodies = ((ImportPosts(authors=rows), len(rows)) for rows in _batches(authors))
+        bodies = ((ImportPosts(posts=[], authors=rows), len(rows)) for rows in _batches(authors))
         await self._import("posts", bodies, advance)
 
     async def follows(self, follows: Iterable[ImportFollow], advance: Advance) -> int:
@@ -71,7 +71,7 @@ class Importer:
 
     async def posts(self, posts: Iterable[ImportPost], advance: Advance) -> int:
         """Import posts; how many were new. The feeds learn of them by events, hence later."""
-        bodies = ((ImportPosts(posts=rows), len(rows)) for rows in _batches(posts))
+        bodies = ((ImportPosts(posts=rows, authors=[]), len(rows)) for rows in _batches(posts))
         return await self._import("posts", bodies, advance)
 
     async def posts_in_feeds(self) -> int:

@@ -17,7 +17,7 @@ from pulse_sdk.contract.posts import (
     Post,
     PostsQuery,
 )
-from services.kit.http import Access, Call, endpoint
+from services.kit.http import Access, Call, Encoded, endpoint
 from services.posts.service import PostsService
 
 SERVICE = web.AppKey("service", PostsService)
@@ -97,9 +97,9 @@ async def delete_comment(call: Call[None, None]) -> None:
     await call.app[SERVICE].delete_comment(call.user, call.id("post_id"), call.id("comment_id"))
 
 
-async def batch(call: Call[PostsByIds, None]) -> PostBatch:
+async def batch(call: Call[PostsByIds, None]) -> Encoded[PostBatch]:
     """Posts by their ids, for other services."""
-    return await call.app[SERVICE].batch(call.body)
+    return Encoded(await call.app[SERVICE].batch(call.body))
 
 
 async def import_posts(call: Call[ImportPosts, None]) -> Imported:
