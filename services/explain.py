@@ -58,7 +58,7 @@ def queries(service: str) -> dict[str, Query]:
         if module.name != "__main__"
     ]
     found = [one for module in modules for one in vars(module).values() if isinstance(one, Query)]
-    return {query.name: query for query in found}
+    return {query.name: query for query in (*found, *hot(service).built)}
 
 
 def explain(settings: MigrateSettings) -> list[dict[str, Any]]:
@@ -114,18 +114,21 @@ def _values(cursor: Cursor, service: str, told: Hot, query: Query) -> dict[str, 
 
 def _judged(cursor: Cursor, one: HotQuery, query: Query, values: dict[str, Any]) -> dict[str, Any]:
     plan = _plan(cursor, query, values)
-    small = not _good(plan, one) and _rows(cursor, one.table) < _SMALL_ROWS
+    read_whole = _read_whole(cursor, plan)
+    good = one.index in _indexes(plan) and not read_whole
+    small = not good and _rows(cursor, one.table) < _SMALL_ROWS
     if small:
         plan = _plan_as_if_large(cursor, query, values)
+        good = one.index in _indexes(plan)
     return {
         "query": one.name,
         "table": one.table,
         "index": one.index,
         "used": sorted(_indexes(plan)),
-        "read_whole": sorted(_read_whole(plan)),
+        "read_whole": read_whole,
         "small": small,
         "cost": plan["Total Cost"],
-        "ok": _good(plan, one),
+        "ok": good,
     }
 
 
@@ -155,16 +158,14 @@ def _plan(cursor: Cursor, query: Query, values: dict[str, Any]) -> dict[str, Any
     return plan
 
 
-def _good(plan: dict[str, Any], one: HotQuery) -> bool:
-    return one.index in _indexes(plan) and not _read_whole(plan)
-
-
 def _indexes(plan: dict[str, Any]) -> set[str]:
     return {node["Index Name"] for node in _nodes(plan) if "Index Name" in node}
 
 
-def _read_whole(plan: dict[str, Any]) -> set[str]:
-    return {node["Relation Name"] for node in _nodes(plan) if node["Node Type"] == "Seq Scan"}
+def _read_whole(cursor: Cursor, plan: dict[str, Any]) -> list[str]:
+    """The tables that the plan reads whole though they are large."""
+    tables = {node["Relation Name"] for node in _nodes(plan) if node["Node Type"] == "Seq Scan"}
+    return sorted(table for table in tables if _rows(cursor, table) >= _SMALL_ROWS)
 
 
 def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -9,6 +9,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from services.kit.db import Query
+
 NEWEST = "'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid"
 """An expression that sorts after every id: where a list starts."""
 
@@ -39,6 +41,8 @@ class Hot:
     parameters: Mapping[str, str]
     """An SQL expression for each parameter of the queries, taken from the data that are there."""
     queries: tuple[HotQuery, ...]
+    built: tuple[Query, ...] = ()
+    """Samples of the queries that are put together for each request."""
 
 
 def some(column: str, table: str, type_: str = "uuid") -> str:

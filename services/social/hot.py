@@ -40,6 +40,6 @@ HOT = Hot(
         HotQuery("recommendation_strangers", "blocks", "blocks_pkey"),
         HotQuery("followed_of_authors", "follows", "follows_pkey"),
         HotQuery("author_posts", "author_posts", "author_posts_pkey"),
-        HotQuery("feed", "author_posts", "author_posts_pkey", "merges those whom one follows"),
+        HotQuery("timeline", "author_posts", "author_posts_pkey", "merges those one follows"),
     ),
 )
