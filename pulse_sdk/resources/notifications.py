@@ -8,12 +8,17 @@ from types import NoneType
 from pulse_sdk._call import Call, Id, query_of
 from pulse_sdk.contract.common import Page
 from pulse_sdk.contract.notifications import (
+    Device,
+    DeviceKeys,
+    Devices,
     Notification,
     NotificationKind,
     NotificationsQuery,
     Preference,
     Preferences,
+    PushKey,
     QuietHours,
+    RegisterDevice,
     SetPreference,
     SetQuietHours,
     UnreadCount,
@@ -73,3 +78,25 @@ class Notifications(Resource[ClientT_co]):
     def end_quiet_hours(self) -> Call[None]:
         """Have things pushed at any time again."""
         return Call("DELETE", ("notifications", "quiet-hours"), NoneType)
+
+    @endpoint
+    def push_key(self) -> Call[PushKey]:
+        """The key that browsers subscribe with (`applicationServerKey`)."""
+        return Call("GET", ("notifications", "push-key"), PushKey)
+
+    @endpoint
+    def register_device(self, endpoint: str, *, p256dh: str, auth: str) -> Call[Device]:
+        """Have notifications pushed to a device: endpoint and keys of its Web Push subscription."""
+        keys = DeviceKeys.model_validate({"p256dh": p256dh, "auth": auth})
+        body = RegisterDevice(endpoint=endpoint, keys=keys)
+        return Call("PUT", ("notifications", "devices"), Device, body=body)
+
+    @endpoint
+    def devices(self) -> Call[Devices]:
+        """The caller's devices, latest first."""
+        return Call("GET", ("notifications", "devices"), Devices)
+
+    @endpoint
+    def remove_device(self, device_id: Id) -> Call[None]:
+        """Have nothing pushed to a device any more."""
+        return Call("DELETE", ("notifications", "devices", device_id), NoneType)

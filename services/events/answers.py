@@ -57,7 +57,8 @@ _ANSWER = Query(
     ), event AS (
         INSERT INTO outbox (id, type, envelope)
         SELECT %(event_id)s, %(event_type)s, jsonb_set(
-            %(event_envelope)s::jsonb, '{{data,answer}}', to_jsonb(answer)
+            %(event_envelope)s::jsonb || jsonb_build_object('time', clock_timestamp()),
+            '{{data,answer}}', to_jsonb(answer)
         )::text
         FROM answered WHERE previous IS DISTINCT FROM answer
     ), let_in AS ({tell("promoted", "promoted")})

@@ -60,7 +60,8 @@ def tell(prefix: str, people: str) -> str:
     """
     return f"""INSERT INTO outbox (id, type, envelope)
     SELECT id, %({prefix}_type)s, jsonb_set(
-        %({prefix}_envelope)s::jsonb || jsonb_build_object('id', id),
+        %({prefix}_envelope)s::jsonb
+            || jsonb_build_object('id', id, 'time', clock_timestamp()),
         '{{data,recipient_ids}}', recipient_ids
     )::text
     FROM (

@@ -6,18 +6,24 @@ from aiohttp import web
 
 from pulse_sdk.contract.common import Page
 from pulse_sdk.contract.notifications import (
+    Device,
+    Devices,
     Notification,
     NotificationsQuery,
     Preference,
     Preferences,
+    PushKey,
     QuietHours,
+    RegisterDevice,
     SetPreference,
     SetQuietHours,
     UnreadCount,
 )
 from services.kit.http import Call, endpoint
+from services.notifications.push import DevicesService
 from services.notifications.service import NotificationsService
 
+DEVICES = web.AppKey("devices", DevicesService)
 SERVICE = web.AppKey("service", NotificationsService)
 
 
@@ -67,9 +73,30 @@ async def never_be_quiet(call: Call[None, None]) -> None:
     await call.app[SERVICE].never_be_quiet(call.user)
 
 
+async def push_key(call: Call[None, None]) -> PushKey:
+    """The key that browsers subscribe with (`applicationServerKey`)."""
+    return call.app[DEVICES].key()
+
+
+async def register_device(call: Call[RegisterDevice, None]) -> Device:
+    """Have notifications pushed to a device (Web Push)."""
+    return await call.app[DEVICES].register(call.user, call.body)
+
+
+async def devices(call: Call[None, None]) -> Devices:
+    """The caller's devices, latest first."""
+    return await call.app[DEVICES].devices(call.user)
+
+
+async def remove_device(call: Call[None, None]) -> None:
+    """Have nothing pushed to a device any more."""
+    await call.app[DEVICES].remove(call.user, call.id("device_id"))
+
+
 _NOTIFICATIONS = "/api/v1/notifications"
 _ONE = f"{_NOTIFICATIONS}/{{notification_id}}"
 _PREFERENCES = f"{_NOTIFICATIONS}/preferences"
+_DEVICES = f"{_NOTIFICATIONS}/devices"
 _QUIET_HOURS = f"{_NOTIFICATIONS}/quiet-hours"
 
 ENDPOINTS = (
@@ -82,6 +109,10 @@ ENDPOINTS = (
     endpoint("PUT", f"{_PREFERENCES}/{{kind}}", prefer, body=SetPreference, returns=Preference),
     endpoint("PUT", _QUIET_HOURS, be_quiet, body=SetQuietHours, returns=QuietHours),
     endpoint("DELETE", _QUIET_HOURS, never_be_quiet),
+    endpoint("GET", f"{_NOTIFICATIONS}/push-key", push_key, returns=PushKey),
+    endpoint("PUT", _DEVICES, register_device, body=RegisterDevice, returns=Device),
+    endpoint("GET", _DEVICES, devices, returns=Devices),
+    endpoint("DELETE", f"{_DEVICES}/{{device_id}}", remove_device),
     endpoint("PUT", f"{_ONE}/read", read),
     endpoint("DELETE", _ONE, delete),
 )

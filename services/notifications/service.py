@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from uuid import UUID
 
 from pulse_sdk.contract.common import Page
@@ -28,15 +28,16 @@ from services.kit.errors import ServiceError
 from services.kit.paging import id_cursor, page_of
 from services.kit.peers import Peers
 from services.notifications.notices import announcements, notices
-from services.notifications.store import KINDS, NotificationStore
+from services.notifications.store import KINDS, Notice, NotificationStore
 
 
 class NotificationsService:
     """What happened that concerns a person."""
 
-    def __init__(self, store: NotificationStore, peers: Peers) -> None:
+    def __init__(self, store: NotificationStore, peers: Peers, to_push: Callable[[], None]) -> None:
         self._store = store
         self._peers = peers
+        self._to_push = to_push
 
     async def handle(self, events: list[DomainEvent]) -> None:
         """Tell those concerned. Repeating it tells nobody twice.
@@ -49,11 +50,11 @@ class NotificationsService:
                 blocked = isinstance(event, UserBlockedEvent)
                 pair = event.data.blocker_id, event.data.blocked_id
                 await self._store.block(*pair, event.time, blocked=blocked)
-        await self._store.insert([notice for event in events for notice in notices(event)])
+        await self._tell([notice for event in events for notice in notices(event)])
         for event in events:
             if isinstance(event, EventCreatedEvent):
                 async for followers in self._followers(event.data.creator_id):
-                    await self._store.insert(announcements(event, followers))
+                    await self._tell(announcements(event, followers))
 
     async def notifications(
         self, caller: Identity, wanted: NotificationsQuery
@@ -116,6 +117,11 @@ class NotificationsService:
     async def never_be_quiet(self, caller: Identity) -> None:
         """Have things pushed at any time again."""
         await self._store.never_be_quiet(caller.user_id)
+
+    async def _tell(self, told: list[Notice]) -> None:
+        made = await self._store.insert(told)
+        if made.pushed:
+            self._to_push()
 
     async def _followers(self, user_id: UUID) -> AsyncIterator[list[UUID]]:
         cursor: str | None = None

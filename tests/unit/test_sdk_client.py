@@ -39,7 +39,8 @@ AREAS = {
     "conversations": {"open", "list", "send", "messages"},
     "notifications": {
         *("list", "unread", "mark_read", "mark_all_read", "delete", "preferences", "prefer"),
-        *("set_quiet_hours", "end_quiet_hours"),
+        *("set_quiet_hours", "end_quiet_hours", "push_key", "register_device", "devices"),
+        "remove_device",
     },
     "events": {
         *("create", "list", "get", "edit", "cancel", "delete", "rsvp", "own_rsvp", "attendees"),
@@ -232,6 +233,12 @@ async def test_every_endpoint_goes_where_the_api_has_it() -> None:
                 time(22), time(7), "Europe/Berlin"
             ),
             "DELETE /notifications/quiet-hours": client.notifications.end_quiet_hours(),
+            "GET /notifications/push-key": client.notifications.push_key(),
+            "PUT /notifications/devices": client.notifications.register_device(
+                "https://push.example/1", p256dh="x", auth="x"
+            ),
+            "GET /notifications/devices": client.notifications.devices(),
+            "DELETE /notifications/devices/1": client.notifications.remove_device("1"),
             "POST /events": client.events.create("x", starts_at=starts_at),
             "GET /events": client.events.list().page(),
             "GET /events/1": client.events.get("1"),
