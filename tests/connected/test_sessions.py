@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import socket
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
@@ -15,9 +16,12 @@ from services.kit.cache import open_redis
 from services.kit.errors import ServiceError
 from services.kit.ids import new_id
 from services.users import attempts
+from services.users.api import SERVICE
+from services.users.app import create_app
 from services.users.sessions import MAX_SESSIONS, Client, Sessions
+from services.users.store import Account, UserStore
 from tests.conftest import RunningStack
-from tests.connected.people import code, settings_of
+from tests.connected.people import code, served, settings_of
 
 PASSWORD = "correct horse battery"
 OTHER = "another horse battery"
@@ -25,7 +29,7 @@ OTHER = "another horse battery"
 _places = itertools.count(1)
 
 
-class Account:
+class Somebody:
     """An account, and clients that are logged in to it from addresses of their own."""
 
     def __init__(self, base_url: str, clients: AsyncExitStack) -> None:
@@ -76,13 +80,13 @@ async def _refreshed(client: httpx.AsyncClient) -> int:
     return answer.status_code
 
 
-Make = Callable[[], Account]
+Make = Callable[[], Somebody]
 
 
 @pytest.fixture
 async def new(stack: RunningStack) -> AsyncIterator[Make]:
     async with AsyncExitStack() as clients:
-        yield lambda: Account(stack.gateway_url, clients)
+        yield lambda: Somebody(stack.gateway_url, clients)
 
 
 async def test_sessions_are_listed_where_they_were_begun(new: Make) -> None:
@@ -313,3 +317,54 @@ async def test_a_session_of_an_earlier_epoch_is_over_even_if_redis_has_it(
     })  # fmt: skip
     assert code(await client.get("/auth/sessions")) == (401, "session_ended")
     assert await _refreshed(client) == 401
+
+
+async def test_a_refresh_token_survives_a_database_that_is_away(
+    new: Make, stack: RunningStack
+) -> None:
+    class Away(UserStore):
+        async def account(self, user_id: uuid.UUID) -> Account | None:
+            raise ServiceError.unavailable("database")
+
+    ada = new()
+    first = await ada.register()
+    app = create_app(settings_of("users", stack.stack, stack.state))
+    async with served(app) as url, httpx.AsyncClient(base_url=f"{url}/api/v1") as client:
+        token = {"refresh_token": first.headers["X-Refresh"]}
+        store = app[SERVICE]._store
+        app[SERVICE]._store = Away(store._database, store._outbox)
+        assert code(await client.post("/auth/refresh", json=token)) == (503, "database_unavailable")
+        app[SERVICE]._store = store
+        assert (await client.post("/auth/refresh", json=token)).status_code == 200
+
+
+async def test_without_redis_nobody_logs_in_but_profiles_are_read(
+    new: Make, stack: RunningStack
+) -> None:
+    ada = new()
+    first = await ada.register()
+    me = (await first.get("/users/me")).json()
+    with socket.socket() as nobody_listens:
+        nobody_listens.bind(("127.0.0.1", 0))
+        settings = settings_of("users", stack.stack, stack.state)
+        away = settings.model_copy(update={"redis_port": nobody_listens.getsockname()[1]})
+        async with served(create_app(away)) as url:
+            headers = {"Authorization": first.headers["Authorization"]}
+            async with httpx.AsyncClient(base_url=f"{url}/api/v1", headers=headers) as client:
+                refused = [
+                    await client.post(
+                        "/auth/login", json={"login": ada.name, "password": PASSWORD}
+                    ),
+                    await client.post(
+                        "/auth/refresh", json={"refresh_token": first.headers["X-Refresh"]}
+                    ),
+                    await client.get("/auth/sessions"),
+                    await client.delete("/auth/sessions"),
+                ]
+                assert {code(answer) for answer in refused} == {(503, "session_store_unavailable")}
+                assert (await client.get(f"/users/{me['id']}")).status_code == 200
+                assert (await client.get("/users", params={"query": ada.name})).status_code == 200
+                edited = await client.patch("/users/me", json={"bio": "still here"})
+                assert edited.status_code == 200
+    assert (await first.get(f"/users/{me['id']}")).json()["bio"] == "still here"
+    assert await _refreshed(first) == 200
