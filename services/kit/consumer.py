@@ -128,7 +128,9 @@ async def _handle(
             await _apply(subscription, [event])
         except Exception as error:
             attempt = int(str(message.headers.get(ATTEMPT_HEADER, 0)))
-            log.exception("%s %s failed, attempt %d", event.type, event.id, attempt + 1)
+            told = (event.type, event.id, attempt + 1, _reason(error))
+            trace = not _is_away(error)
+            log.warning("%s %s failed, attempt %d: %s", *told, exc_info=trace)
             EVENTS.labels(event.type, "failed").inc()
             target = _next_queue(subscription, attempt, error)
             await _forward(channel, message, target, attempt + 1, _reason(error))
