@@ -51,6 +51,12 @@ def some(column: str, table: str, type_: str = "uuid") -> str:
     return f"coalesce((SELECT {column} FROM {table} LIMIT 1), {other})"
 
 
+def several(column: str, table: str) -> str:
+    """The expression of an array of twenty ids, as many of them a column's as it has."""
+    found = f"SELECT {column} FROM {table} LIMIT 20"
+    return f"(ARRAY({found}) || ARRAY(SELECT gen_random_uuid() FROM generate_series(1, 20)))[:20]"
+
+
 def carries(sql: str, shard_key: str) -> bool:
     """Whether a statement says which value of a column it is about."""
     compared = rf"\b{shard_key} = (ANY ?\()?%\(\w+\)s"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.kit.hot import NEWEST, PAGE, Hot, HotQuery, some
+from services.kit.hot import NEWEST, PAGE, Hot, HotQuery, several, some
 
 HOT = Hot(
     shard_keys={
@@ -11,10 +11,11 @@ HOT = Hot(
         "messages": "conversation_id",
         "inboxes": "user_id",
         "deliveries": "user_id",
+        "blocks": "blocker_id",
     },
     parameters={
         "user_id": some("user_id", "memberships"),
-        "user_ids": "ARRAY(SELECT user_id FROM memberships LIMIT 2)",
+        "user_ids": several("user_id", "memberships"),
         "sender_id": some("sender_id", "messages"),
         "conversation_id": some("id", "conversations"),
         "member_ids": "ARRAY[gen_random_uuid(), gen_random_uuid()]",
@@ -22,6 +23,11 @@ HOT = Hot(
         "before": NEWEST,
         "after": "0",
         "key": "'key'",
+        "text": "'text'",
+        "message_id": some("id", "messages"),
+        "event_id": "gen_random_uuid()",
+        "event_type": "'message.sent'",
+        "event_envelope": "'{\"data\":{}}'",
         "limit": PAGE,
     },
     queries=(
@@ -31,5 +37,12 @@ HOT = Hot(
         ),
         HotQuery("messages_of_conversation", "messages", "messages_pkey"),
         HotQuery("message_by_key", "messages", "messages_idempotency", "found by who repeats it"),
+        HotQuery("conversation_by_id", "memberships", "memberships_pkey"),
+        HotQuery("conversation_audience", "memberships", "memberships_of_conversation"),
+        HotQuery("message_send", "memberships", "memberships_of_conversation"),
+        HotQuery("message_mark_read", "deliveries", "deliveries_of_message"),
+        HotQuery("messages_unread", "memberships", "memberships_pkey"),
+        HotQuery("deliveries_after", "deliveries", "deliveries_pkey"),
+        HotQuery("inbox_positions", "inboxes", "inboxes_pkey"),
     ),
 )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from services.kit.hot import NEWEST, PAGE, Hot, HotQuery, some
+from services.kit.hot import NEWEST, PAGE, Hot, HotQuery, several, some
 
 HOT = Hot(
     shard_keys={"posts": "id", "likes": "post_id", "comments": "post_id", "authors": "user_id"},
     parameters={
         "id": some("id", "posts"),
-        "ids": "ARRAY(SELECT id FROM posts LIMIT 20)",
+        "ids": several("id", "posts"),
         "author_id": some("author_id", "posts"),
         "reader_id": some("author_id", "posts"),
         "post_id": some("id", "posts"),

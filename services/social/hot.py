@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.kit.hot import NEWEST, PAGE, Hot, HotQuery, some
+from services.kit.hot import NEWEST, PAGE, Hot, HotQuery, several, some
 
 HOT = Hot(
     shard_keys={
@@ -19,8 +19,8 @@ HOT = Hot(
         "other": some("followee_id", "follows"),
         "reader": some("follower_id", "follows"),
         "author": some("author_id", "author_posts"),
-        "authors": "ARRAY(SELECT followee_id FROM follows LIMIT 3)",
-        "candidates": "ARRAY(SELECT followee_id FROM follows LIMIT 20)",
+        "authors": several("followee_id", "follows"),
+        "candidates": several("followee_id", "follows"),
         "before": NEWEST,
         "breadth": "50",
         "count": PAGE,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from services.kit.hot import PAGE, Hot, HotQuery, some
+from services.kit.hot import PAGE, Hot, HotQuery, several, some
 
 HOT = Hot(
     shard_keys={"users": "id"},
     parameters={
         "id": some("id", "users"),
-        "ids": "ARRAY(SELECT id FROM users LIMIT 20)",
+        "ids": several("id", "users"),
         "login": some("username", "users", "text"),
         "prefix": "'ab'",
         "text": some("display_name", "users", "text"),
