@@ -12,6 +12,7 @@ from uuid import UUID
 from pydantic import AwareDatetime, Field
 
 from pulse_sdk.contract.common import Page, RequestModel, ResponseModel, Secret
+from pulse_sdk.contract.notifications import Notification
 from pulse_sdk.contract.posts import Post, PostText
 from pulse_sdk.contract.users import DisplayName, Email, User, Username
 
@@ -61,6 +62,23 @@ class FollowStatus(ResponseModel):
     """Whether one person follows another."""
 
     follows: bool
+
+
+class ShowNotification(RequestModel):
+    """A notification and whom it is for."""
+
+    user_id: UUID
+    notification: Notification
+
+
+class ShowNotifications(RequestModel):
+    """What is to be shown at once to those who are connected."""
+
+    items: Annotated[list[ShowNotification], Field(max_length=MAX_BATCH)]
+
+
+class Shown(ResponseModel):
+    """The notifications were sent on; how many people are connected is not known."""
 
 
 class ImportUser(RequestModel):
