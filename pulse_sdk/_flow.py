@@ -89,7 +89,7 @@ class RefreshTokens:
 
 @dataclass(frozen=True, slots=True)
 class OpenSocket:
-    """Open a WebSocket and answer with it."""
+    """Open a WebSocket; answer with it and the position in its first frame."""
 
     url: str
     headers: dict[str, str] = field(repr=False)

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
+from pydantic import BaseModel
 
 from pulse_sdk._flow import Flow, OpenSocket, RefreshTokens, Retries, Send, Sleep, Step
 from pulse_sdk.auth import Credentials
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from pulse_sdk._call import Call
     from pulse_sdk.contract.users import Tokens
-    from pulse_sdk.realtime import AsyncMessages, Messages, Realtime
+    from pulse_sdk.realtime import AsyncFrames, Frames, Realtime
     from pulse_sdk.resources.auth import Auth
     from pulse_sdk.resources.conversations import Conversations
     from pulse_sdk.resources.events import Events
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 PageT = TypeVar("PageT", bound=Page[Any])
+FrameT = TypeVar("FrameT", bound=BaseModel)
 
 DEFAULT_TIMEOUT = 10.0
 """Seconds to connect, and between two pieces of an answer."""
@@ -156,11 +158,11 @@ class Pulse(BaseClient):
         """The list that starts with this call."""
         return Listing(self.send, call)
 
-    def listen(self) -> Messages:
-        """Frames from the WebSocket."""
-        from pulse_sdk.realtime import Messages
+    def listen(self, kinds: tuple[type[FrameT], ...], after: int | None) -> Frames[FrameT]:
+        """Frames of some kinds from the WebSocket."""
+        from pulse_sdk.realtime import Frames
 
-        return Messages(self)
+        return Frames(self, kinds, after)
 
     def drive(self, flow: Generator[Step, Any, T]) -> T:
         """Carry out a flow's steps until it returns or raises."""
@@ -253,11 +255,11 @@ class AsyncPulse(BaseClient):
         """The list that starts with this call."""
         return AsyncListing(self.send, call)
 
-    def listen(self) -> AsyncMessages:
-        """Frames from the WebSocket."""
-        from pulse_sdk.realtime import AsyncMessages
+    def listen(self, kinds: tuple[type[FrameT], ...], after: int | None) -> AsyncFrames[FrameT]:
+        """Frames of some kinds from the WebSocket."""
+        from pulse_sdk.realtime import AsyncFrames
 
-        return AsyncMessages(self)
+        return AsyncFrames(self, kinds, after)
 
     async def drive(self, flow: Generator[Step, Any, T]) -> T:
         """Carry out a flow's steps until it returns or raises."""

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
 
 from aiohttp import web
 
 from services.kit.app import Resources, build_app
-from services.kit.cache import Cache
 from services.kit.consumer import Subscription
 from services.kit.settings import Settings
 from services.messaging.api import ENDPOINTS, SERVICE
 from services.messaging.live import Live
+from services.messaging.mail import MailStore
+from services.messaging.presence import PresenceBoard
 from services.messaging.service import MessagingService
-from services.messaging.sockets import LIVE, PATH, close_sockets, socket_handler
-from services.messaging.store import MessagingStore
-
-_CONVERSATION_SECONDS = 300
+from services.messaging.signals import Signals
+from services.messaging.sockets import (
+    LIVE,
+    MAIL,
+    PATH,
+    PRESENCE,
+    SIGNALS,
+    close_sockets,
+    socket_handler,
+)
+from services.messaging.store import ConversationStore
 
 
 def create_app(settings: Settings) -> web.Application:
@@ -31,18 +38,19 @@ def create_app(settings: Settings) -> web.Application:
 
 
 def _wire(app: web.Application, resources: Resources) -> Sequence[Subscription]:
-    live = app[LIVE] = Live(resources.redis)
-    app[SERVICE] = MessagingService(
-        MessagingStore(resources.database, resources.outbox),
-        Cache(resources.redis, "messaging", "conversation", _CONVERSATION_SECONDS),
-        live,
-    )
-    return ()
+    store = ConversationStore(resources.database)
+    mail = app[MAIL] = MailStore(resources.database, resources.outbox)
+    live = app[LIVE] = Live(resources.redis, mail.positions)
+    presence = app[PRESENCE] = PresenceBoard(resources.redis, live, store)
+    app[SIGNALS] = Signals(store, live, presence)
+    service = app[SERVICE] = MessagingService(store, mail, live, presence)
+    return (Subscription("messaging.blocks", ("user.blocked", "user.unblocked"), service.apply),)
 
 
 async def _listening(app: web.Application) -> AsyncIterator[None]:
-    task = asyncio.create_task(app[LIVE].run())
+    jobs = (app[LIVE].run(), app[LIVE].compare(), app[PRESENCE].renew())
+    tasks = [asyncio.create_task(job) for job in jobs]
     yield
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

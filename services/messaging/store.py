@@ -1,96 +1,236 @@
-"""Conversations and messages in PostgreSQL."""
+"""Conversations, memberships and blocks in PostgreSQL; messages are in `mail`."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import NamedTuple
 from uuid import UUID
 
-from pulse_sdk.contract.domain import MessageSent, MessageSentEvent
-from pulse_sdk.contract.messaging import Conversation, Message
-from services.kit import outbox
+from pulse_sdk.contract.domain import UserBlockedEvent, UserUnblockedEvent
+from pulse_sdk.contract.messaging import MAX_MEMBERS, Conversation
 from services.kit.db import Database, Query, Row
 from services.kit.errors import ServiceError
 from services.kit.ids import new_id
-from services.kit.outbox import Outbox, envelope, with_event
 
-_INSERT_CONVERSATION = Query(
-    "conversation_insert",
-    """WITH opened AS (
-        INSERT INTO conversations (id, member_ids)
-        VALUES (%(id)s, %(member_ids)s)
+GROUP = "cardinality(c.member_ids) IS DISTINCT FROM 2"
+"""Whether the conversation `c` is a group."""
+
+
+def blocked(others: str) -> str:
+    """SQL: whether one of `others`, an array, and %(user_id)s have blocked one another."""
+    return f"""(EXISTS (SELECT FROM blocks WHERE active
+            AND blocker_id = %(user_id)s AND blocked_id = ANY({others}))
+        OR EXISTS (SELECT FROM blocks WHERE active
+            AND blocker_id = ANY({others}) AND blocked_id = %(user_id)s))"""
+
+
+_JOINED = "joined AS (INSERT INTO memberships (user_id, conversation_id)"
+_OPEN_DIRECT = Query(
+    "conversation_open_direct",
+    f"""WITH opened AS (
+        INSERT INTO conversations (id, member_ids, opened_by)
+        SELECT %(id)s, %(member_ids)s, %(user_id)s WHERE NOT {blocked("%(member_ids)s")}
         ON CONFLICT (member_ids) WHERE cardinality(member_ids) = 2 DO NOTHING
-        RETURNING id, member_ids, created_at
-    ), joined AS (
-        INSERT INTO memberships (user_id, conversation_id) SELECT unnest(member_ids), id FROM opened
-    )
-    SELECT id, member_ids, created_at FROM opened""",
+        RETURNING id
+    ), {_JOINED} SELECT unnest(%(member_ids)s), id FROM opened)
+    SELECT id FROM opened""",
 )
 _CONVERSATION_OF_TWO = Query(
     "conversation_of_two",
-    """SELECT id, member_ids, created_at FROM conversations
+    """SELECT id FROM conversations
     WHERE member_ids = %(member_ids)s AND cardinality(member_ids) = 2""",
 )
-_CONVERSATION = Query(
-    "conversation_by_id", "SELECT id, member_ids, created_at FROM conversations WHERE id = %(id)s"
+_OPEN_GROUP = Query(
+    "conversation_open_group",
+    f"""WITH opened AS (
+        INSERT INTO conversations (id, title, opened_by, owner_id, founder_ids, idempotency_key)
+        SELECT %(id)s, %(title)s, %(user_id)s, %(user_id)s, %(member_ids)s, %(key)s
+        WHERE NOT {blocked("%(member_ids)s")}
+        ON CONFLICT (opened_by, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
+        RETURNING id
+    ), {_JOINED} SELECT unnest(%(member_ids)s), id FROM opened)
+    SELECT id FROM opened""",
 )
+_GROUP_BY_KEY = Query(
+    "conversation_by_key",
+    """SELECT id, founder_ids FROM conversations
+    WHERE opened_by = %(user_id)s AND idempotency_key = %(key)s""",
+)
+
+_VIEW = f"""SELECT c.id, {GROUP}, c.title, c.owner_id,
+        ARRAY(SELECT user_id FROM memberships WHERE conversation_id = c.id ORDER BY user_id),
+        c.created_at, m.delivered - m.read
+    FROM memberships m JOIN conversations c ON c.id = m.conversation_id
+    WHERE m.user_id = %(user_id)s"""
+_CONVERSATION = Query("conversation_by_id", f"{_VIEW} AND m.conversation_id = %(conversation_id)s")
 _CONVERSATIONS = Query(
     "conversations_of_user",
-    """SELECT c.id, c.member_ids, c.created_at
-    FROM memberships m JOIN conversations c ON c.id = m.conversation_id
-    WHERE m.user_id = %(user_id)s
-        AND (%(before)s::uuid IS NULL OR m.conversation_id < %(before)s)
+    f"""{_VIEW} AND (%(before)s::uuid IS NULL OR m.conversation_id < %(before)s)
     ORDER BY m.conversation_id DESC LIMIT %(limit)s""",
 )
-
-_COLUMNS = "id, conversation_id, sender_id, text, created_at"
-_INSERT_MESSAGE = Query(
-    "message_insert",
-    f"""WITH sent AS (
-        INSERT INTO messages (id, conversation_id, sender_id, text, idempotency_key)
-        VALUES (%(id)s, %(conversation_id)s, %(sender_id)s, %(text)s, %(key)s)
-        ON CONFLICT (sender_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
-        RETURNING {_COLUMNS}
-    ), event AS ({outbox.INSERT} FROM sent)
-    SELECT {_COLUMNS} FROM sent""",
+_RENAME = Query(
+    "conversation_rename",
+    f"""UPDATE conversations c SET title = %(title)s
+    FROM memberships m
+    WHERE c.id = %(conversation_id)s AND {GROUP}
+        AND m.user_id = %(user_id)s AND m.conversation_id = c.id""",
 )
-_MESSAGE_BY_KEY = Query(
-    "message_by_key",
-    f"""SELECT {_COLUMNS} FROM messages
-    WHERE sender_id = %(sender_id)s AND idempotency_key = %(key)s""",
-)
-_MESSAGES = Query(
-    "messages_of_conversation",
-    f"""SELECT {_COLUMNS} FROM messages
-    WHERE conversation_id = %(conversation_id)s
-        AND (%(before)s::uuid IS NULL OR id < %(before)s)
-    ORDER BY id DESC LIMIT %(limit)s""",
+_IS_MEMBER = Query(
+    "membership_by_id",
+    """SELECT 1 FROM memberships
+    WHERE user_id = %(user_id)s AND conversation_id = %(conversation_id)s""",
 )
 
+# Sent together these are one transaction, whose second statement begins, and so sees what others
+# did, only when it holds the conversation's lock.
+_LOCK = "SELECT FROM conversations WHERE id = %(conversation_id)s FOR NO KEY UPDATE;"
+_SEEN = f"""SELECT {GROUP}, c.owner_id,
+        ARRAY(SELECT user_id FROM memberships WHERE conversation_id = c.id) AS members
+    FROM conversations c WHERE c.id = %(conversation_id)s"""
+_ADD = Query(
+    "membership_add",
+    f"""{_LOCK}
+    WITH seen (is_group, owner_id, members) AS MATERIALIZED ({_SEEN}), added AS (
+        INSERT INTO memberships (user_id, conversation_id, delivered, read)
+        SELECT %(member_id)s, %(conversation_id)s, last.ordinal, last.ordinal
+        FROM seen, (
+            SELECT coalesce(max(ordinal), 0) AS ordinal FROM deliveries
+            WHERE user_id = %(member_id)s AND conversation_id = %(conversation_id)s
+        ) AS last
+        WHERE is_group AND %(user_id)s = ANY(members) AND NOT %(member_id)s = ANY(members)
+            AND cardinality(members) < {MAX_MEMBERS}
+            AND NOT {blocked("ARRAY[%(member_id)s]")}
+        RETURNING user_id
+    )
+    SELECT is_group, owner_id, members, EXISTS (SELECT FROM added) FROM seen""",
+)
+_REMOVE = Query(
+    "membership_remove",
+    f"""{_LOCK}
+    WITH seen (is_group, owner_id, members) AS MATERIALIZED ({_SEEN}), removed AS (
+        DELETE FROM memberships USING seen
+        WHERE user_id = %(member_id)s AND conversation_id = %(conversation_id)s
+            AND is_group AND %(user_id)s IN (%(member_id)s, owner_id)
+        RETURNING user_id
+    ), inherited AS (
+        UPDATE conversations SET owner_id = (
+            SELECT user_id FROM memberships
+            WHERE conversation_id = %(conversation_id)s AND user_id <> %(member_id)s
+            ORDER BY joined_at, user_id LIMIT 1
+        )
+        WHERE id = %(conversation_id)s AND owner_id = %(member_id)s
+            AND EXISTS (SELECT FROM removed)
+    )
+    SELECT is_group, owner_id, members, EXISTS (SELECT FROM removed) FROM seen""",
+)
 
-class MessagingStore:
-    """Reads and writes conversations and messages."""
+# Whom to tell of what a member does. In a conversation of two whose members have blocked one
+# another: nobody.
+_AUDIENCE = Query(
+    "conversation_audience",
+    f"""SELECT other.user_id
+    FROM memberships m JOIN conversations c ON c.id = m.conversation_id
+    JOIN memberships other ON other.conversation_id = c.id AND other.user_id <> m.user_id
+    WHERE m.user_id = %(user_id)s AND m.conversation_id = %(conversation_id)s
+        AND ({GROUP} OR NOT {blocked("c.member_ids")})""",
+)
+# Whose presence a member may see in a conversation: theirs, without blocks.
+_COMPANY = Query(
+    "conversation_company",
+    f"""SELECT other.user_id
+    FROM memberships m JOIN memberships other ON other.conversation_id = m.conversation_id
+    WHERE m.user_id = %(user_id)s AND m.conversation_id = %(conversation_id)s
+        AND other.user_id <> m.user_id AND NOT {blocked("ARRAY[other.user_id]")}""",
+)
+_CONTACTS = Query(
+    "contacts_of_user",
+    f"""SELECT DISTINCT other.user_id
+    FROM memberships m JOIN memberships other ON other.conversation_id = m.conversation_id
+    WHERE m.user_id = %(user_id)s AND other.user_id <> m.user_id
+        AND NOT {blocked("ARRAY[other.user_id]")}
+    LIMIT %(limit)s""",
+)
+_BLOCK = Query(
+    "blocks_change",
+    """INSERT INTO blocks (blocker_id, blocked_id, active, changed_at)
+    VALUES (%(blocker_id)s, %(blocked_id)s, %(active)s, %(changed_at)s)
+    ON CONFLICT (blocker_id, blocked_id) DO UPDATE
+    SET active = excluded.active, changed_at = excluded.changed_at
+    WHERE blocks.changed_at < excluded.changed_at""",
+)
 
-    def __init__(self, database: Database, outbox: Outbox) -> None:
+
+class Opened(NamedTuple):
+    """A conversation that was opened or found again."""
+
+    id: UUID
+    founder_ids: list[UUID]
+    """The members it was opened with, sorted."""
+
+
+class Change(NamedTuple):
+    """What an attempt to change a conversation's members met, and whether it changed them."""
+
+    is_group: bool
+    owner_id: UUID | None
+    members: list[UUID]
+    """As they were before."""
+    made: bool
+
+
+class ConversationStore:
+    """Reads and writes conversations, who is in them, and who has blocked whom."""
+
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._outbox = outbox
 
-    async def open(self, member_ids: list[UUID]) -> Conversation:
-        """Make a conversation of these sorted members, or find the one that two of them have."""
-        params = {"id": new_id(), "member_ids": member_ids}
-        row = await self._database.row(_INSERT_CONVERSATION, params)
+    async def open_direct(self, user_id: UUID, member_ids: list[UUID]) -> UUID:
+        """Make the conversation of these two (sorted), or find it.
+
+        Raises:
+            ServiceError: 403 `blocked`, there is none yet and one has blocked the other.
+        """
+        params = {"id": new_id(), "user_id": user_id, "member_ids": member_ids}
+        row = await self._database.row(_OPEN_DIRECT, params)
         if row is None:
             # Whoever was first has committed by now, so a statement that begins now sees it.
             row = await self._database.row(_CONVERSATION_OF_TWO, params)
-        return _conversation(_present(row))
+        if row is None:
+            raise was_blocked()
+        return UUID(str(row[0]))
 
-    async def conversation(self, conversation_id: UUID) -> Conversation:
-        """A conversation.
+    async def open_group(
+        self, user_id: UUID, member_ids: list[UUID], title: str | None, key: str | None
+    ) -> Opened:
+        """Make a group of these sorted members, or find the one that `key` made.
 
         Raises:
-            ServiceError: 404.
+            ServiceError: 403 `blocked`, somebody and the one who opens it have blocked each other.
         """
-        return _conversation(
-            _present(await self._database.row(_CONVERSATION, {"id": conversation_id}))
-        )
+        params = {
+            "id": new_id(),
+            "user_id": user_id,
+            "member_ids": member_ids,
+            "title": title,
+            "key": key,
+        }
+        if (row := await self._database.row(_OPEN_GROUP, params)) is not None:
+            return Opened(row[0], member_ids)
+        if key is None or (row := await self._database.row(_GROUP_BY_KEY, params)) is None:
+            raise was_blocked()
+        return Opened(*row)
+
+    async def conversation(self, user_id: UUID, conversation_id: UUID) -> Conversation:
+        """A conversation as one of its members sees it.
+
+        Raises:
+            ServiceError: 404, also for who is no member.
+        """
+        params = {"user_id": user_id, "conversation_id": conversation_id}
+        row = await self._database.row(_CONVERSATION, params)
+        if row is None:
+            raise ServiceError.not_found("conversation")
+        return _conversation(row)
 
     async def conversations(
         self, user_id: UUID, before: UUID | None, limit: int
@@ -99,59 +239,78 @@ class MessagingStore:
         params = {"user_id": user_id, "before": before, "limit": limit}
         return [_conversation(row) for row in await self._database.rows(_CONVERSATIONS, params)]
 
-    async def send(
-        self, conversation: Conversation, sender_id: UUID, text: str, key: str | None
-    ) -> tuple[Message, bool]:
-        """Write a message and its `message.sent`; the message, and whether it is new.
+    async def rename(self, user_id: UUID, conversation_id: UUID, title: str) -> bool:
+        """Give a group that somebody is in a title; whether there is such a group."""
+        params = {"user_id": user_id, "conversation_id": conversation_id, "title": title}
+        return await self._database.execute(_RENAME, params) > 0
 
-        With a key that the sender used before, that message is found again.
+    async def is_member(self, user_id: UUID, conversation_id: UUID) -> bool:
+        """Whether somebody is in a conversation."""
+        params = {"user_id": user_id, "conversation_id": conversation_id}
+        return await self._database.row(_IS_MEMBER, params) is not None
+
+    async def add(self, user_id: UUID, conversation_id: UUID, member_id: UUID) -> Change | None:
+        """Have a member add somebody to a group; None when there is no such conversation."""
+        return await self._change(_ADD, user_id, conversation_id, member_id)
+
+    async def remove(self, user_id: UUID, conversation_id: UUID, member_id: UUID) -> Change | None:
+        """Have somebody leave a group, or its owner remove them; None as for `add`.
+
+        When the owner leaves, whoever has been in it the longest becomes the owner.
         """
-        message_id = new_id()
-        sent = MessageSent(
-            message_id=message_id,
-            conversation_id=conversation.id,
-            sender_id=sender_id,
-            recipient_ids=[m for m in conversation.member_ids if m != sender_id],
-        )
+        return await self._change(_REMOVE, user_id, conversation_id, member_id)
+
+    async def _change(
+        self, query: Query, user_id: UUID, conversation_id: UUID, member_id: UUID
+    ) -> Change | None:
         params = {
-            "id": message_id,
-            "conversation_id": conversation.id,
-            "sender_id": sender_id,
-            "text": text,
-            "key": key,
+            "user_id": user_id,
+            "conversation_id": conversation_id,
+            "member_id": member_id,
         }
-        event = envelope(MessageSentEvent, "messaging", sent)
-        row = await self._database.row(_INSERT_MESSAGE, with_event(params, event))
-        if row is None:
-            return _message(_present(await self._database.row(_MESSAGE_BY_KEY, params))), False
-        self._outbox.wake()
-        return _message(row), True
+        row = await self._database.row(query, params)
+        return None if row is None else Change(*row)
 
-    async def messages(
-        self, conversation_id: UUID, before: UUID | None, limit: int
-    ) -> list[Message]:
-        """A conversation's messages, newest first."""
-        params = {"conversation_id": conversation_id, "before": before, "limit": limit}
-        return [_message(row) for row in await self._database.rows(_MESSAGES, params)]
+    async def audience(self, user_id: UUID, conversation_id: UUID) -> list[UUID]:
+        """The other members, if somebody is a member whom they have not blocked."""
+        params = {"user_id": user_id, "conversation_id": conversation_id}
+        return [other for (other,) in await self._database.rows(_AUDIENCE, params)]
+
+    async def company(self, user_id: UUID, conversation_id: UUID) -> list[UUID]:
+        """The other members, without those whom a member has blocked or who blocked them."""
+        params = {"user_id": user_id, "conversation_id": conversation_id}
+        return [other for (other,) in await self._database.rows(_COMPANY, params)]
+
+    async def contacts(self, user_id: UUID, limit: int) -> list[UUID]:
+        """Up to `limit` of those who share a conversation with somebody, without blocks."""
+        params = {"user_id": user_id, "limit": limit}
+        return [other for (other,) in await self._database.rows(_CONTACTS, params)]
+
+    async def apply_blocks(self, events: Iterable[UserBlockedEvent | UserUnblockedEvent]) -> None:
+        """Note who blocked whom; of several changes of a pair the latest stands."""
+        for event in events:
+            params = {
+                "blocker_id": event.data.blocker_id,
+                "blocked_id": event.data.blocked_id,
+                "active": event.type == "user.blocked",
+                "changed_at": event.time,
+            }
+            await self._database.execute(_BLOCK, params)
 
 
-def _present(row: Row | None) -> Row:
-    if row is None:
-        raise ServiceError.not_found("conversation")
-    return row
+def was_blocked() -> ServiceError:
+    """403: one of the two has blocked the other; which one is not told."""
+    return ServiceError.forbidden("blocked", "One of you has blocked the other.")
 
 
 def _conversation(row: Row) -> Conversation:
-    conversation_id, member_ids, created_at = row
-    return Conversation(id=conversation_id, member_ids=member_ids, created_at=created_at)
-
-
-def _message(row: Row) -> Message:
-    message_id, conversation_id, sender_id, text, created_at = row
-    return Message(
-        id=message_id,
-        conversation_id=conversation_id,
-        sender_id=sender_id,
-        text=text,
+    conversation_id, is_group, title, owner_id, member_ids, created_at, unread = row
+    return Conversation(
+        id=conversation_id,
+        kind="group" if is_group else "direct",
+        title=title,
+        owner_id=owner_id,
+        member_ids=member_ids,
         created_at=created_at,
+        unread=unread,
     )

@@ -13,6 +13,7 @@ from aiohttp import WSMsgType, web
 from pulse_cli.stack.model import Stack
 from pulse_cli.stack.secrets import Secrets
 from pulse_sdk.contract.common import Problem
+from pulse_sdk.contract.messaging import SUBPROTOCOL
 
 
 class Upstream:
@@ -56,7 +57,7 @@ class Upstream:
         return web.json_response({})
 
     async def _websocket(self, request: web.Request) -> web.WebSocketResponse:
-        socket = web.WebSocketResponse()
+        socket = web.WebSocketResponse(protocols=(SUBPROTOCOL,))
         await socket.prepare(request)
         async for message in socket:
             if message.type is WSMsgType.TEXT:

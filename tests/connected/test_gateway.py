@@ -14,6 +14,7 @@ import pytest
 import pytest_asyncio
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
+from websockets.typing import Subprotocol
 
 from pulse_cli.components import find_envoy
 from pulse_cli.programs import description_folder
@@ -21,6 +22,7 @@ from pulse_cli.render import render_gateway
 from pulse_cli.stack.model import ROUTES, SERVICE_NAMES, Gateway, Route, ServiceName, Stack
 from pulse_cli.stack.secrets import ensure_secrets
 from pulse_cli.targets.ports import isolated
+from pulse_sdk.contract.messaging import SUBPROTOCOL
 from services import openapi
 from tests.connected.gateway_stand import Running, Upstream, client_at, eventually, refused
 
@@ -325,6 +327,31 @@ async def test_a_websocket_passes_both_ways(gateway: Running, addresses: Iterato
         for text in ("hello", "x" * 2 * MAX_BODY):
             await socket.send(text)
             assert await socket.recv() == f"messaging-0: {text}"
+
+
+async def test_a_browser_shows_its_token_among_the_protocols_it_offers(
+    gateway: Running, addresses: Iterator[str]
+) -> None:
+    def offering(path: str, token: str) -> connect:
+        return connect(
+            f"ws://127.0.0.1:{gateway.stack.gateway.port}/api/v1/{path}",
+            subprotocols=[Subprotocol(SUBPROTOCOL), Subprotocol(f"bearer.{token}")],
+            local_addr=(next(addresses), 0),
+        )
+
+    async with offering("ws", gateway.token()) as socket:
+        assert socket.subprotocol == SUBPROTOCOL
+        await socket.send("hello")
+        assert await socket.recv() == "messaging-0: hello"
+    for path, token in (("ws", gateway.token("k" * 43)), ("ws", "x"), ("feed", gateway.token())):
+        with pytest.raises(InvalidStatus) as caught:
+            await offering(path, token)
+        assert caught.value.response.status_code in {401, 403}
+
+
+async def test_a_token_in_an_address_is_none(gateway: Running, client: httpx.AsyncClient) -> None:
+    answer = await client.get("/api/v1/posts", params={"access_token": gateway.token()})
+    refused(answer, 401, "gateway_unauthorized")
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from services.events import answers
 from services.events import store as events
 from services.kit.db import Query, dsn
 from services.kit.ids import new_id
+from services.messaging import mail
 from services.messaging import store as messaging
 from services.notifications import store as notifications
 from services.users import store as users
@@ -24,6 +25,7 @@ from tests.connected.people import settings_of
 ID = new_id()
 NOW = datetime.now(UTC)
 OF_USER = {"user_id": ID, "before": ID, "limit": 21}
+OF_CONVERSATION = {"user_id": ID, "conversation_id": ID}
 
 
 @pytest.mark.parametrize(
@@ -31,9 +33,15 @@ OF_USER = {"user_id": ID, "before": ID, "limit": 21}
     [
         ("messaging", messaging._CONVERSATIONS, OF_USER),
         ("messaging", messaging._CONVERSATION_OF_TWO, {"member_ids": [ID, ID]}),
-        ("messaging", messaging._MESSAGES, {"conversation_id": ID, "before": ID, "limit": 21}),
-        ("messaging", messaging._MESSAGES, {"conversation_id": ID, "before": None, "limit": 21}),
-        ("messaging", messaging._MESSAGE_BY_KEY, {"sender_id": ID, "key": "k"}),
+        ("messaging", messaging._CONVERSATION, OF_CONVERSATION),
+        ("messaging", messaging._AUDIENCE, OF_CONVERSATION),
+        ("messaging", mail._MESSAGES, {"conversation_id": ID, "before": ID}),
+        ("messaging", mail._MESSAGES, {"conversation_id": ID, "before": None}),
+        ("messaging", mail._BY_KEY, {"user_id": ID, "key": "k"}),
+        ("messaging", mail._DELIVERIES, {"user_id": ID, "after": 1}),
+        ("messaging", mail._POSITIONS, {"user_ids": [ID]}),
+        ("messaging", mail._MARK_READ, {**OF_CONVERSATION, "message_id": ID}),
+        ("messaging", mail._UNREAD, {"user_id": ID}),
         ("users", users._BY_PREFIX, {"prefix": "ada", "after": "", "count": 21}),
         ("users", users._BY_IDS, {"ids": [ID]}),
         ("users", users._ACCOUNT_BY_LOGIN, {"login": "ada"}),

@@ -6,22 +6,21 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from uuid import UUID
 
 import httpx
 import pytest
-from redis.asyncio import Redis
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 
 from pulse_sdk.contract.common import Problem
-from pulse_sdk.contract.messaging import Message, MessageFrame
+from pulse_sdk.contract.messaging import MessageFrame, Typing, TypingFrame
 from services.messaging import live
 from services.messaging.app import create_app
 from services.messaging.sockets import LIVE
 from tests.conftest import RunningStack
-from tests.connected.people import People, Person, served, settings_of
-
-WS = "/api/v1/ws"
+from tests.connected.people import People, served, settings_of
+from tests.connected.wire import WS, ended, listen, messages, opened, send, silent, told
 
 
 @dataclass(frozen=True)
@@ -39,48 +38,14 @@ async def second(stack: RunningStack) -> AsyncIterator[Instance]:
         yield Instance(url, app[LIVE])
 
 
-def _listen(base_url: str, person: Person, most_unread: int | None = None) -> connect:
-    url = base_url.replace("http", "ws", 1) + WS
-    return connect(url, additional_headers=person.headers, max_queue=most_unread)
-
-
-async def _frame(socket: ClientConnection) -> MessageFrame:
-    async with asyncio.timeout(5):
-        return MessageFrame.model_validate_json(await socket.recv())
-
-
-async def _end(socket: ClientConnection, within: float = 10) -> tuple[int, int]:
-    """The close code, and how many frames came before it."""
-    received = 0
-    async with asyncio.timeout(within):
-        while True:
-            try:
-                await socket.recv()
-            except ConnectionClosed as end:
-                return (end.rcvd.code if end.rcvd else 1006), received
-            received += 1
-
-
-async def _conversation(ada: Person, *others: Person) -> str:
-    body = {"member_ids": [str(other.id) for other in others]}
-    return str((await ada.http.post("/api/v1/conversations", json=body)).json()["id"])
-
-
-async def _send(sender: Person, conversation: str, text: str, url: str = "") -> Message:
-    path = f"{url}/api/v1/conversations/{conversation}/messages"
-    answer = await sender.http.post(path, json={"text": text}, headers={"Idempotency-Key": text})
-    assert answer.status_code == 201, answer.text
-    return Message.model_validate_json(answer.content)
-
-
 async def test_a_message_reaches_every_socket_of_its_recipients_on_every_instance(
     people: People, stack: RunningStack, second: Instance
 ) -> None:
     ada, ben, cleo, eve = [await people.new() for _ in range(4)]
-    conversation = await _conversation(ada, ben, cleo)
+    conversation = await opened(ada, ben, cleo)
     async with AsyncExitStack() as sockets:
         reached = [
-            await sockets.enter_async_context(_listen(url, person))
+            await sockets.enter_async_context(listen(url, person))
             for url, person in (
                 (stack.gateway_url, ben),
                 (stack.gateway_url, cleo),
@@ -89,31 +54,30 @@ async def test_a_message_reaches_every_socket_of_its_recipients_on_every_instanc
             )
         ]
         others = [
-            await sockets.enter_async_context(_listen(stack.gateway_url, person))
+            await sockets.enter_async_context(listen(stack.gateway_url, person))
             for person in (ada, eve)
         ]
-        here = await _send(ada, conversation, "By the gateway")
-        again = await _send(ada, conversation, "By the gateway")
-        there = await _send(ada, conversation, "By another instance", second.url)
+        here = await send(ada, conversation, "By the gateway")
+        again = await send(ada, conversation, "By the gateway")
+        there = await send(ada, conversation, "By another instance", second.url)
 
         for socket in reached:
-            assert [(await _frame(socket)).data, (await _frame(socket)).data] == [here, there]
+            assert await messages(socket, 2) == [here, there]
         assert again == here
         for socket in (*reached, *others):
-            with pytest.raises(TimeoutError):
-                await asyncio.wait_for(socket.recv(), 0.1)
+            assert await silent(socket)
 
 
 async def test_a_socket_ends_with_its_token(people: People, second: Instance) -> None:
     ada, late = await people.new(lives_seconds=1.0), await people.new(lives_seconds=-1)
 
-    async with _listen(second.url, ada) as socket:
+    async with listen(second.url, ada) as socket:
         started = asyncio.get_running_loop().time()
-        assert await _end(socket) == (4401, 0)
+        assert await ended(socket) == (4401, 1)
         assert asyncio.get_running_loop().time() - started < 1.5
 
     with pytest.raises(InvalidStatus) as refused:
-        await _listen(second.url, late)
+        await listen(second.url, late)
     assert refused.value.response.status_code == 401
 
 
@@ -142,54 +106,23 @@ async def test_strangers_and_plain_requests_are_refused(
 async def test_a_reader_that_is_too_slow_is_cut_off_and_hinders_nobody(
     people: People, second: Instance
 ) -> None:
-    slow, quick = await people.new(), await people.new()
-    frame, count = b'"' + b"x" * 16_000 + b'"', 2000
-    async with _listen(second.url, slow, 1) as stuck, _listen(second.url, quick) as socket:
-
-        async def read() -> None:
-            for _ in range(count):
-                await socket.recv()
-
-        reading = asyncio.create_task(read())
+    ada, slow, quick = [await people.new() for _ in range(3)]
+    conversation = await opened(ada, quick)
+    typing = Typing(conversation_id=UUID(conversation), user_id=ada.id)
+    frame, count = TypingFrame(data=typing).model_dump_json().encode() + b" " * 16_000, 2000
+    async with (
+        listen(second.url, slow, most_unread=1) as stuck,
+        listen(second.url, quick) as socket,
+    ):
+        reading = asyncio.create_task(told(socket, MessageFrame, within=30))
         for _ in range(count):
-            await second.live.publish([slow.id, quick.id], frame)
-        await asyncio.wait_for(reading, 10)
+            await second.live.tell([slow.id, quick.id], frame)
+        sent = await send(ada, conversation, "Still there?")
+        assert (await reading).data == sent
 
-        code, received = await _end(stuck)
+        code, received = await ended(stuck)
     assert code == 1013
     assert 0 < received < count
-
-
-async def test_delivery_goes_on_after_redis_was_away(
-    people: People, stack: RunningStack, second: Instance
-) -> None:
-    ada, ben = await people.new(), await people.new()
-    conversation = await _conversation(ada, ben)
-    password = stack.state / "secrets" / "operator" / "redis_password"
-    redis = Redis(
-        host=stack.stack.redis.host,
-        port=stack.stack.redis.port,
-        password=password.read_text().strip(),
-    )
-    async with (
-        redis,
-        _listen(stack.gateway_url, ben) as first,
-        _listen(second.url, ben) as other,
-    ):
-        assert await redis.client_kill_filter(_type="pubsub") >= 2
-        for socket in (first, other):
-            number = 0
-            while True:  # what is sent before the instance listens again is not delivered
-                number += 1
-                assert number < 50
-                await _send(ada, conversation, f"Are you there? {id(socket)} {number}")
-                try:
-                    await asyncio.wait_for(socket.recv(), 0.2)
-                    break
-                except TimeoutError:
-                    continue
-        async with _listen(second.url, await people.new()):
-            pass  # newcomers are served as well
 
 
 async def test_sockets_are_told_when_an_instance_goes_away(
@@ -199,17 +132,18 @@ async def test_sockets_are_told_when_an_instance_goes_away(
     app = create_app(settings_of("messaging", stack.stack, stack.state))
     async with AsyncExitStack() as sockets:
         async with served(app) as url:
-            socket = await sockets.enter_async_context(_listen(url, ada))
-            waiting = asyncio.create_task(_end(socket))
+            socket = await sockets.enter_async_context(listen(url, ada))
+            waiting = asyncio.create_task(ended(socket))
+            await asyncio.sleep(0.2)
             started = asyncio.get_running_loop().time()
         assert asyncio.get_running_loop().time() - started < 2
-        assert await waiting == (1001, 0)
+        assert await waiting == (1001, 1)
 
 
 async def test_the_life_of_a_socket_is_no_time_to_answer_a_request(
     people: People, second: Instance
 ) -> None:
-    async with _listen(second.url, await people.new()) as socket:
+    async with listen(second.url, await people.new()) as socket:
         await socket.ping()
         await socket.send("whatever")
     async with httpx.AsyncClient() as client:

@@ -36,7 +36,19 @@ AREAS = {
         *("block", "unblock", "blocks", "recommendations"),
     },
     "feed": {"list"},
-    "conversations": {"open", "list", "send", "messages"},
+    "conversations": {
+        "open",
+        "list",
+        "get",
+        "rename",
+        "add_member",
+        "remove_member",
+        "send",
+        "messages",
+        "mark_read",
+        "unread",
+        "presence",
+    },
     "notifications": {
         *("list", "unread", "mark_read", "mark_all_read", "delete", "preferences", "prefer"),
         *("set_quiet_hours", "end_quiet_hours", "push_key", "register_device", "devices"),
@@ -45,7 +57,7 @@ AREAS = {
     "events": {
         *("create", "list", "get", "edit", "cancel", "delete", "rsvp", "own_rsvp", "attendees"),
     },
-    "realtime": {"messages"},
+    "realtime": {"messages", "frames"},
 }
 DRIVERS = {"close", "aclose", "send", "drive", "list", "listen"}
 
@@ -218,6 +230,15 @@ async def test_every_endpoint_goes_where_the_api_has_it() -> None:
                 ["0190b6f0-0000-7000-8000-000000000001"]
             ),
             "GET /conversations": client.conversations.list().page(),
+            "GET /conversations/1": client.conversations.get("1"),
+            "PATCH /conversations/1": client.conversations.rename("1", "x"),
+            "PUT /conversations/1/members/2": client.conversations.add_member("1", "2"),
+            "DELETE /conversations/1/members/2": client.conversations.remove_member("1", "2"),
+            "PUT /conversations/1/read": client.conversations.mark_read(
+                "1", "0190b6f0-0000-7000-8000-000000000001"
+            ),
+            "GET /conversations/unread": client.conversations.unread(),
+            "GET /conversations/1/presence": client.conversations.presence("1"),
             "POST /conversations/1/messages": client.conversations.send("1", "x"),
             "GET /conversations/1/messages": client.conversations.messages("1").page(),
             "GET /notifications": client.notifications.list().page(),
@@ -260,6 +281,7 @@ async def test_every_endpoint_goes_where_the_api_has_it() -> None:
         assert keyed == {
             "POST /posts",
             "POST /posts/1/comments",
+            "POST /conversations",
             "POST /conversations/1/messages",
             "POST /events",
         }

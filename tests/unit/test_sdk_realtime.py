@@ -20,6 +20,7 @@ from pulse_sdk import (
     Backoff,
     ConnectionFailed,
     Forbidden,
+    InvalidInput,
     NotAuthenticated,
     Pulse,
     Retries,
@@ -32,10 +33,10 @@ ID = "0190b6f0-0000-7000-8000-000000000001"
 QUICK = Retries(limit=1, backoff=Backoff(first=0.001, most=0.01))
 
 
-def frame(text: str) -> str:
+def frame(text: str, position: int = 1) -> str:
     message = {"id": ID, "conversation_id": ID, "sender_id": ID, "text": text}
     message["created_at"] = "2026-01-01T00:00:00Z"
-    return json.dumps({"type": "message", "data": message})
+    return json.dumps({"type": "message", "position": position, "data": message})
 
 
 class Gateway:
@@ -47,6 +48,8 @@ class Gateway:
         self.connections: list[Callable[[ServerConnection], Awaitable[Any]]] = []
         self.closes: asyncio.Queue[int | None] = asyncio.Queue()
         self.paths: list[str] = []
+        self.position = 0
+        self.greeting = ""
         self.url = ""
 
     def check(self, connection: ServerConnection, request: Request) -> Response | None:
@@ -57,6 +60,9 @@ class Gateway:
         return None
 
     async def handle(self, connection: ServerConnection) -> None:
+        after = connection.request.path.partition("after=")[2] if connection.request else ""
+        ready = json.dumps({"type": "ready", "position": int(after or self.position)})
+        await connection.send(self.greeting or ready)
         script = self.connections.pop(0) if self.connections else wait
         await script(connection)
         await connection.wait_closed()
@@ -104,7 +110,7 @@ async def text_of(frames: Any) -> str:
 
 
 async def test_messages_arrive_and_the_token_is_in_the_handshake(gateway: Gateway) -> None:
-    gateway.connections = [saying(frame("one"), frame("two"))]
+    gateway.connections = [saying(frame("one"), frame("two", 2))]
     async with listening(gateway) as frames:
         assert [await text_of(frames), await text_of(frames)] == ["one", "two"]
     assert gateway.seen == ["Bearer access-0"]
@@ -132,12 +138,68 @@ async def test_closing_ends_an_iteration_in_another_task(gateway: Gateway) -> No
 
 
 async def test_a_broken_connection_is_made_again_even_past_the_limit(gateway: Gateway) -> None:
-    gateway.connections = [saying(frame("one"), then_break=True), saying(frame("two"))]
+    gateway.connections = [saying(frame("one"), then_break=True), saying(frame("two", 2))]
     async with listening(gateway) as frames:
         assert await text_of(frames) == "one"
         gateway.refusals = [HTTPStatus.SERVICE_UNAVAILABLE] * 4
         assert await text_of(frames) == "two"
     assert len(gateway.seen) == 6
+
+
+async def test_the_next_connection_continues_after_the_last_message(gateway: Gateway) -> None:
+    gateway.position = 6
+    gateway.connections = [
+        saying(then_break=True),
+        saying(frame("one", 7), frame("two", 8), then_break=True),
+        saying(frame("two", 8), frame("three", 9)),
+    ]
+    async with listening(gateway) as frames:
+        assert [await text_of(frames) for _ in range(3)] == ["one", "two", "three"]
+    assert [path.partition("?")[2] for path in gateway.paths] == ["", "after=6", "after=8"]
+
+
+async def test_a_client_may_continue_where_another_stopped(gateway: Gateway) -> None:
+    gateway.connections = [saying(frame("one", 42), then_break=True)]
+    async with (
+        AsyncPulse(gateway.url, token="access-0", retries=QUICK) as client,
+        client.realtime.messages(after=41) as frames,
+    ):
+        assert await text_of(frames) == "one"
+    assert gateway.paths == ["/api/v1/ws?after=41"]
+
+
+async def test_all_frames_are_told_apart_and_a_signal_is_sent(gateway: Gateway) -> None:
+    heard: asyncio.Queue[Any] = asyncio.Queue()
+
+    async def script(connection: ServerConnection) -> None:
+        await connection.send(
+            json.dumps({"type": "presence", "data": {"user_id": ID, "online": 1}})
+        )
+        await connection.send(frame("one"))
+        heard.put_nowait(json.loads(await connection.recv()))
+
+    gateway.connections = [script]
+    async with (
+        AsyncPulse(gateway.url, token="access-0", retries=QUICK) as client,
+        client.realtime.frames() as frames,
+    ):
+        kinds = [(await asyncio.wait_for(anext(frames), 5)).type for _ in range(2)]
+        await frames.typing(ID)
+        signal = await asyncio.wait_for(heard.get(), 5)
+        with pytest.raises(InvalidInput):
+            await frames.typing("nowhere")
+    assert kinds == ["presence", "message"]
+    assert signal == {"type": "typing", "data": {"conversation_id": ID}}
+
+
+@pytest.mark.parametrize("first", ['{"type": "message"}', "{"])
+async def test_a_first_frame_of_something_else_is_a_clear_error(
+    gateway: Gateway, first: str
+) -> None:
+    gateway.greeting = first
+    with pytest.raises(UnreadableAnswer):
+        async with listening(gateway):
+            pass
 
 
 async def test_a_cancelled_wait_loses_nothing(gateway: Gateway) -> None:
@@ -156,7 +218,7 @@ async def test_a_cancelled_wait_loses_nothing(gateway: Gateway) -> None:
 
 
 async def test_frames_of_a_newer_kind_are_passed_over(gateway: Gateway) -> None:
-    gateway.connections = [saying('{"type": "typing", "data": 1}', frame("one"))]
+    gateway.connections = [saying('{"type": "poll", "data": 1}', frame("one"))]
     async with listening(gateway) as frames:
         assert await text_of(frames) == "one"
 
@@ -223,7 +285,7 @@ def listen_blocking(url: str, token: str = "access-0", count: int = 0) -> list[s
 
 
 async def test_the_blocking_twin_receives_reconnects_and_closes(gateway: Gateway) -> None:
-    gateway.connections = [saying(frame("one"), then_break=True), saying(frame("two"))]
+    gateway.connections = [saying(frame("one"), then_break=True), saying(frame("two", 2))]
     async with asyncio.timeout(10):
         assert await asyncio.to_thread(listen_blocking, gateway.url, count=2) == ["one", "two"]
         assert await gateway.closes.get() != 1000
