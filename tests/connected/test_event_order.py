@@ -17,13 +17,16 @@ from aio_pika.abc import AbstractChannel
 
 from pulse_cli.stack.model import ServiceName
 from pulse_sdk.contract.domain import (
+    BlockChanged,
     DomainEvent,
     FollowChanged,
     PostCreatedEvent,
     PostDeletedEvent,
+    UserBlockedEvent,
     UserChanged,
     UserFollowedEvent,
     UserRegisteredEvent,
+    UserUnblockedEvent,
     UserUpdatedEvent,
 )
 from services.kit import outbox
@@ -64,6 +67,16 @@ class Made:
                 events.append(PostDeletedEvent.model_validate({**self._told(), "data": post}))
         return events, {(post_id,) for post_id in self.ids[::2]}
 
+    def blocks(self) -> tuple[list[DomainEvent], Rows]:
+        """People who block and unblock somebody in turn; every second ends with a block."""
+        events: list[DomainEvent] = []
+        for number, blocker_id in enumerate(self.ids):
+            data = BlockChanged(blocker_id=blocker_id, blocked_id=self.other)
+            for change in range(CHANGES + number % 2):
+                kind = UserUnblockedEvent if change % 2 else UserBlockedEvent
+                events.append(kind(**self._told(), data=data))
+        return events, {(blocker_id,) for blocker_id in self.ids[::2]}
+
     def names(self) -> tuple[list[DomainEvent], Rows]:
         """People who register and change their names."""
         events: list[DomainEvent] = []
@@ -91,6 +104,12 @@ CASES: Sequence[tuple[ServiceName, str, Callable[[Made], tuple[list[DomainEvent]
         "social.posts",
         Made.posts,
         "SELECT post_id FROM author_posts WHERE post_id = ANY(%(ids)s)",
+    ),
+    (
+        "notifications",
+        "notifications.events",
+        Made.blocks,
+        "SELECT blocker_id FROM blocks WHERE blocked AND blocker_id = ANY(%(ids)s)",
     ),
     (
         "notifications",
