@@ -14,7 +14,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from services.kit.observe import CACHE
+from services.kit.observe import CACHE, degraded
 from services.kit.settings import Settings
 
 M = TypeVar("M", bound=BaseModel)
@@ -141,4 +141,5 @@ class Cache:
 
     def _failed(self, error: Exception) -> None:
         self._errors.inc()
+        degraded("cache")
         log.warning("cache %s is not reachable: %r", self._prefix, error)

@@ -19,6 +19,8 @@ from services.kit.ids import new_id
 from services.kit.tracing import TRACE_HEADER, Span, begin, exporting, trace_id
 
 CORRELATION_HEADER = "X-Correlation-ID"
+DEGRADED_HEADER = "X-Degraded"
+"""On an answer: what was away, so that the answer lacks something or took longer."""
 
 # Dense around the service target of 50 ms, so that a p95 near it is told exactly enough.
 _REQUEST_BUCKETS = (
@@ -54,15 +56,24 @@ EVENT_LAG = Histogram(
     buckets=(0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.5, 5.0, 30.0, 120.0, 600.0),
 )
 EVENTS = Counter("events_handled", "Domain events handled", ["type", "outcome"])
-DEGRADED = Counter("degraded", "Answers that lack something, because what has it is away", ["what"])
+DEGRADED = Counter("degraded", "Times that something was done without what it needs", ["what"])
 PEER_CALLS = Counter("peer_calls", "Calls to other services", ["callee", "outcome"])
 BREAKER = Gauge("circuit_breaker_state", "0 closed, 1 half open, 2 open", ["callee"])
 
 correlation_id: ContextVar[str | None] = ContextVar("correlation_id", default=None)
 """Correlation id of the request or event being served."""
 
+_degraded: ContextVar[set[str] | None] = ContextVar("degraded", default=None)
+
 log = logging.getLogger(__name__)
 _children: dict[tuple[str, str, int], Histogram] = {}
+
+
+def degraded(what: str) -> None:
+    """Count a fallback, and name it in the answer to the request that is being served."""
+    DEGRADED.labels(what).inc()
+    if (named := _degraded.get()) is not None:
+        named.add(what)
 
 
 def route_template(request: web.Request) -> str:
@@ -78,6 +89,8 @@ async def observed(request: web.Request, handler: Handler) -> web.StreamResponse
     given = request.headers.get(CORRELATION_HEADER)
     current = given if given and len(given) <= 128 and given.isprintable() else str(new_id())
     token = correlation_id.set(current)
+    named: set[str] = set()
+    _degraded.set(named)  # each request sets its own, so that none is left to the next
     parent = request.headers.get(TRACE_HEADER)
     span = _span(request, parent) if parent is not None or exporting() else None
     status = 499  # the caller went away before there was an answer
@@ -86,6 +99,8 @@ async def observed(request: web.Request, handler: Handler) -> web.StreamResponse
         status = response.status
         if not response.prepared:
             response.headers[CORRELATION_HEADER] = current
+            if named:
+                response.headers[DEGRADED_HEADER] = ", ".join(sorted(named))
         return response
     finally:
         elapsed = time.perf_counter() - started

@@ -20,7 +20,7 @@ from pulse_sdk.contract.internal import ImportAuthor
 from pulse_sdk.contract.posts import PostAuthor
 from services.kit.db import Database, Query, Row
 from services.kit.errors import ServiceError
-from services.kit.observe import DEGRADED
+from services.kit.observe import degraded
 
 log = logging.getLogger(__name__)
 
@@ -115,7 +115,7 @@ class Authors:
         try:
             return await self.many(keys)
         except ServiceError:
-            DEGRADED.labels("post_authors").inc()
+            degraded("post_authors")
             return {key: self._known.get(key, UNKNOWN) for key in keys}
 
     async def apply(self, events: list[DomainEvent]) -> None:

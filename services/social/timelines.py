@@ -37,7 +37,7 @@ from redis.exceptions import NoScriptError
 
 from services.kit.cache import CACHE_SECONDS, FAILURES
 from services.kit.ids import new_id
-from services.kit.observe import CACHE
+from services.kit.observe import CACHE, degraded
 from services.social.scripts import BEGIN, COMPLETE, PUSH, READ
 
 log = logging.getLogger(__name__)
@@ -233,6 +233,7 @@ class Timelines:
 
     def _failed(self, error: Exception) -> None:
         self._errors.inc()
+        degraded("timelines")
         log.warning("timelines cannot be reached: %r", error)
 
 

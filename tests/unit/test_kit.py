@@ -19,7 +19,7 @@ from services.kit.auth import service_token, user_verifier, verify_service_token
 from services.kit.errors import ServiceError, problems
 from services.kit.http import Access, Call, add_endpoints, endpoint
 from services.kit.ids import new_id
-from services.kit.observe import observed
+from services.kit.observe import DEGRADED_HEADER, degraded, observed
 from services.kit.paging import encode_cursor, id_cursor
 from services.kit.settings import Settings
 
@@ -275,3 +275,17 @@ async def test_only_named_services_may_call_inside(
     client: TestClient[web.Request, web.Application], headers: dict[str, str], status: int
 ) -> None:
     assert (await client.get("/internal", headers=headers)).status == status
+
+
+async def test_an_answer_names_what_was_away() -> None:
+    async def answer(request: web.Request) -> web.Response:
+        for what in request.query.getall("without", []):
+            degraded(what)
+        return web.Response()
+
+    app = web.Application(middlewares=[observed])
+    app.router.add_get("/", answer)
+    async with TestClient(TestServer(app)) as client:
+        for query, named in (("without=b&without=a&without=b", "a, b"), ("", None)):
+            async with client.get(f"/?{query}") as response:
+                assert response.headers.get(DEGRADED_HEADER) == named
