@@ -36,6 +36,7 @@ from pulse_sdk.contract.messaging import (
     TypingFrame,
     TypingSignal,
 )
+from pulse_sdk.contract.notifications import NotificationFrame
 from pulse_sdk.errors import (
     ConnectionFailed,
     InvalidInput,
@@ -55,14 +56,14 @@ if TYPE_CHECKING:
 
     from pulse_sdk.client import AsyncPulse, Pulse
 
-LiveFrame = MessageFrame | TypingFrame | PresenceFrame | ErrorFrame
+LiveFrame = MessageFrame | TypingFrame | PresenceFrame | ErrorFrame | NotificationFrame
 """What the service tells of; `ErrorFrame` answers a signal of the caller that had no effect."""
 
 FrameT = TypeVar("FrameT", bound=BaseModel)
 
 _READY_SECONDS = 10.0
 _MESSAGES = (MessageFrame,)
-_EVERYTHING = (MessageFrame, TypingFrame, PresenceFrame, ErrorFrame)
+_EVERYTHING = (MessageFrame, TypingFrame, PresenceFrame, ErrorFrame, NotificationFrame)
 
 _wire_log = logging.getLogger("pulse_sdk.websocket")
 _wire_log.addFilter(lambda record: "Authorization" not in (record.args or ()))
@@ -89,7 +90,7 @@ class Realtime(Resource[ClientT_co]):
         self: Realtime[AsyncPulse], *, after: int | None = None
     ) -> AsyncFrames[LiveFrame]: ...
     def frames(self, *, after: int | None = None) -> Any:
-        """The same messages, and who is writing, comes and goes while the caller is connected."""
+        """The same messages; while connected also notifications, and who writes, comes and goes."""
         client: Any = self._client
         return client.listen(_EVERYTHING, after)
 
@@ -346,7 +347,7 @@ class _AnyFrame(ResponseModel):
 
 
 _frames: TypeAdapter[Frame] = TypeAdapter(Frame)
-_KINDS = frozenset({"ready", "message", "typing", "presence", "error"})
+_KINDS = frozenset({"ready", "message", "typing", "presence", "error", "notification"})
 
 
 def _frame(data: str | bytes) -> BaseModel | None:

@@ -93,11 +93,16 @@ CALLS: dict[ServiceName, tuple[ServiceName, ...]] = {
     "events": (),
     "messaging": (),
     "social": ("posts",),
-    "notifications": ("social",),
+    "notifications": ("social", "messaging"),
 }
 """Which services each service calls: the dependency graph of start-up and network policy."""
 
-SUBSCRIPTIONS: tuple[str, ...] = ("notifications.events", "posts.authors", "social.posts")
+SUBSCRIPTIONS: tuple[str, ...] = (
+    "messaging.blocks",
+    "notifications.events",
+    "posts.authors",
+    "social.posts",
+)
 """The queues of domain events that services consume; what a service cannot handle is parked in the
 queue of that name with `.parked` behind it."""
 

@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import Field
 
 from pulse_sdk.contract.common import RequestModel, ResponseModel, Text, Timestamp
+from pulse_sdk.contract.notifications import NotificationFrame
 
 MAX_MEMBERS = 50
 """Most people in one conversation."""
@@ -158,7 +159,7 @@ class ErrorFrame(ResponseModel):
 
 
 Frame = Annotated[
-    ReadyFrame | MessageFrame | TypingFrame | PresenceFrame | ErrorFrame,
+    ReadyFrame | MessageFrame | TypingFrame | PresenceFrame | ErrorFrame | NotificationFrame,
     Field(discriminator="type"),
 ]
 """Any frame that the service sends, told apart by its `type`; clients pass over other types."""

@@ -20,4 +20,6 @@ async def remind(store: EventStore) -> None:
             await store.remind()
         except ServiceError as error:
             log.warning("reminders wait: %s", error)
+        except Exception:  # whatever it is, other events are still to be reminded of
+            log.exception("reminders wait")
         await asyncio.sleep(_PERIOD_SECONDS)

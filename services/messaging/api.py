@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from pulse_sdk.contract.common import Page, PageQuery
+from pulse_sdk.contract.internal import Shown, ShowNotifications
 from pulse_sdk.contract.messaging import (
     Conversation,
     MarkRead,
@@ -15,7 +16,7 @@ from pulse_sdk.contract.messaging import (
     SendMessage,
     UnreadMessages,
 )
-from services.kit.http import Call, endpoint
+from services.kit.http import Access, Call, endpoint
 from services.messaging.service import MessagingService
 
 SERVICE = web.AppKey("service", MessagingService)
@@ -78,6 +79,11 @@ async def presence(call: Call[None, None]) -> Presence:
     return await call.app[SERVICE].presence(call.user, call.id("conversation_id"))
 
 
+async def show(call: Call[ShowNotifications, None]) -> Shown:
+    """Show notifications to those who are connected, for the service that makes them."""
+    return await call.app[SERVICE].show(call.body)
+
+
 _CONVERSATIONS = "/api/v1/conversations"
 _CONVERSATION = "/api/v1/conversations/{conversation_id}"
 _MEMBER = "/api/v1/conversations/{conversation_id}/members/{user_id}"
@@ -102,4 +108,13 @@ ENDPOINTS = (
     endpoint("GET", _MESSAGES, messages, query=PageQuery, returns=Page[Message]),
     endpoint("PUT", f"{_CONVERSATION}/read", mark_read, body=MarkRead, returns=UnreadMessages),
     endpoint("GET", f"{_CONVERSATION}/presence", presence, returns=Presence),
+    endpoint(
+        "POST",
+        "/internal/notifications",
+        show,
+        body=ShowNotifications,
+        returns=Shown,
+        access=Access.SERVICE,
+        callers=("notifications",),
+    ),
 )

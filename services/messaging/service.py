@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pulse_sdk.contract.common import FieldError, Page, PageQuery
 from pulse_sdk.contract.domain import DomainEvent, UserBlockedEvent, UserUnblockedEvent
+from pulse_sdk.contract.internal import Shown, ShowNotifications
 from pulse_sdk.contract.messaging import (
     MAX_MEMBERS,
     Conversation,
@@ -17,10 +18,11 @@ from pulse_sdk.contract.messaging import (
     SendMessage,
     UnreadMessages,
 )
+from pulse_sdk.contract.notifications import Notification, NotificationFrame
 from services.kit.auth import Identity
 from services.kit.errors import ServiceError
 from services.kit.paging import id_cursor, page_of
-from services.messaging.live import Live, message_frame
+from services.messaging.live import EPHEMERAL, Live, message_frame
 from services.messaging.mail import MailStore
 from services.messaging.presence import PresenceBoard
 from services.messaging.store import Change, ConversationStore, was_blocked
@@ -191,6 +193,14 @@ class MessagingService:
             event for event in events if isinstance(event, UserBlockedEvent | UserUnblockedEvent)
         )
 
+    async def show(self, wanted: ShowNotifications) -> Shown:
+        """Show notifications to those who are connected."""
+        await self._live.publish(
+            (item.user_id, EPHEMERAL, _notification_frame(item.notification))
+            for item in wanted.items
+        )
+        return Shown()
+
     async def _require_member(self, caller: Identity, conversation_id: UUID) -> None:
         if not await self._store.is_member(caller.user_id, conversation_id):
             raise ServiceError.not_found("conversation")
@@ -203,6 +213,10 @@ def _of_a_group(caller: Identity, change: Change | None) -> Change:
     if not change.is_group:
         raise _not_a_group()
     return change
+
+
+def _notification_frame(notification: Notification) -> bytes:
+    return NotificationFrame(data=notification).model_dump_json().encode()
 
 
 def _not_a_group() -> ServiceError:

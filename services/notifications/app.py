@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
 
 from aiohttp import web
 
@@ -13,18 +12,20 @@ from services.kit.consumer import Subscription
 from services.kit.settings import Settings
 from services.notifications.api import DEVICES, ENDPOINTS, SERVICE
 from services.notifications.devices import DeviceStore
+from services.notifications.live import Live
 from services.notifications.notices import TYPES
 from services.notifications.push import DevicesService, Pusher
 from services.notifications.service import NotificationsService
 from services.notifications.store import NotificationStore
 
+_LIVE = web.AppKey("live", Live)
 _PUSHER = web.AppKey("pusher", Pusher)
 
 
 def create_app(settings: Settings) -> web.Application:
     """The service's application."""
     app = build_app(settings, ENDPOINTS, _wire)
-    app.cleanup_ctx.append(_pushing)
+    app.cleanup_ctx.append(_delivering)
     return app
 
 
@@ -33,15 +34,16 @@ def _wire(app: web.Application, resources: Resources) -> Sequence[Subscription]:
     devices = DeviceStore(resources.database)
     pusher = app[_PUSHER] = Pusher(settings, devices)
     app[DEVICES] = DevicesService(devices, settings)
+    live = app[_LIVE] = Live(resources.peers)
     service = app[SERVICE] = NotificationsService(
-        NotificationStore(resources.database), resources.peers, pusher.wake
+        NotificationStore(resources.database), resources.peers, live, pusher.wake
     )
     return (Subscription("notifications.events", TYPES, service.handle),)
 
 
-async def _pushing(app: web.Application) -> AsyncIterator[None]:
-    task = asyncio.create_task(app[_PUSHER].run())
+async def _delivering(app: web.Application) -> AsyncIterator[None]:
+    tasks = [asyncio.create_task(job) for job in (app[_PUSHER].run(), app[_LIVE].run())]
     yield
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -80,6 +80,8 @@ class Pusher:
                     continue
             except ServiceError as error:
                 log.warning("pushes wait: %s", error)
+            except Exception:  # whatever it is, what comes after is still to be pushed
+                log.exception("pushes wait")
             try:
                 async with asyncio.timeout(_POLL_SECONDS):
                     await self._written.wait()

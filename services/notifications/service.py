@@ -27,6 +27,7 @@ from services.kit.auth import Identity
 from services.kit.errors import ServiceError
 from services.kit.paging import id_cursor, page_of
 from services.kit.peers import Peers
+from services.notifications.live import Live
 from services.notifications.notices import announcements, notices
 from services.notifications.store import KINDS, Notice, NotificationStore
 
@@ -34,9 +35,16 @@ from services.notifications.store import KINDS, Notice, NotificationStore
 class NotificationsService:
     """What happened that concerns a person."""
 
-    def __init__(self, store: NotificationStore, peers: Peers, to_push: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        store: NotificationStore,
+        peers: Peers,
+        live: Live,
+        to_push: Callable[[], None],
+    ) -> None:
         self._store = store
         self._peers = peers
+        self._live = live
         self._to_push = to_push
 
     async def handle(self, events: list[DomainEvent]) -> None:
@@ -119,9 +127,11 @@ class NotificationsService:
         await self._store.never_be_quiet(caller.user_id)
 
     async def _tell(self, told: list[Notice]) -> None:
-        made = await self._store.insert(told)
-        if made.pushed:
-            self._to_push()
+        for start in range(0, len(told), MAX_BATCH):
+            made = await self._store.insert(told[start : start + MAX_BATCH])
+            self._live.show(made.listed)
+            if made.pushed:
+                self._to_push()
 
     async def _followers(self, user_id: UUID) -> AsyncIterator[list[UUID]]:
         cursor: str | None = None

@@ -12,9 +12,12 @@ import aio_pika
 import pytest
 from pydantic import BaseModel
 
+from pulse_sdk import AsyncPulse
 from pulse_sdk.contract import domain
+from pulse_sdk.contract.notifications import NotificationFrame
 from services.kit.ids import new_id
 from tests.conftest import RunningStack
+from tests.connected.internal import internal
 from tests.connected.people import People, Person, code, settings_of, until
 
 NOTIFICATIONS = "/api/v1/notifications"
@@ -356,3 +359,34 @@ async def test_nobody_is_told_of_what_somebody_does_whom_they_block(
     await publish(domain.UserUnblockedEvent(**_envelope(), data=pair))
     await publish(_event("like", ada.id, ben.id, {"post_id": new_id()}))
     await until(lambda: _unread(ada), 2)
+
+
+async def test_what_is_told_is_shown_at_once_to_who_is_connected(
+    people: People, publish: Publish, stack: RunningStack
+) -> None:
+    ada, ben = await people.new(), await people.new()
+    muted = {"in_app": False, "push": True}
+    await ada.http.put(f"{NOTIFICATIONS}/preferences/like", json=muted)
+
+    async with (
+        AsyncPulse(stack.gateway_url, token=ada.token) as client,
+        client.realtime.frames() as frames,
+    ):
+        await publish(_event("like", ada.id, ben.id, {"post_id": new_id()}))
+        await publish(_event("follower", ada.id, ben.id, {}))
+        async with asyncio.timeout(10):
+            shown = await anext(frames)
+
+    assert isinstance(shown, NotificationFrame)
+    assert [shown.data.model_dump(mode="json")] == await _list(ada)
+
+
+async def test_the_notifications_service_alone_has_things_shown(
+    people: People, publish: Publish, stack: RunningStack
+) -> None:
+    ada = await people.new()
+    answer = await internal(stack, "posts", "messaging", "/internal/notifications", {"items": []})
+    assert code(answer) == (403, "caller_not_allowed")
+
+    await publish(_event("follower", ada.id, new_id(), {}))  # she is not connected
+    await until(lambda: _unread(ada), 1)
