@@ -20,6 +20,7 @@ from pulse_sdk.contract.domain import DomainEvent, FollowChanged, UserFollowedEv
 from services.kit import consumer
 from services.kit.bus import Bus
 from services.kit.consumer import Subscription
+from services.kit.errors import ServiceError
 from services.kit.ids import new_id
 from services.kit.settings import Settings
 from tests.conftest import RunningStack
@@ -162,6 +163,25 @@ async def test_what_fails_once_succeeds_when_it_is_retried(
         await broker.publish(event)
         await until(lambda: _now(attempts), [event.id, event.id])
         assert await broker.parked() == []
+
+
+async def test_what_fails_since_something_is_away_is_never_parked(
+    settings: Settings, broker: Broker
+) -> None:
+    event, attempts = _event(), list[float]()
+
+    async def handle(_: list[DomainEvent]) -> None:
+        attempts.append(time.monotonic())
+        if len(attempts) <= len(RETRIES) + 1:
+            raise ServiceError.unavailable("database")
+
+    async with _consuming(settings, broker, handle):
+        await broker.publish(event)
+        await until(lambda: _now(len(attempts)), len(RETRIES) + 2)
+        assert await broker.parked() == []
+
+    waits = [later - earlier for earlier, later in pairwise(attempts)]
+    assert waits == [pytest.approx(s, abs=0.9) for s in (*RETRIES, RETRIES[-1])]
 
 
 async def test_what_cannot_be_read_is_parked_at_once(settings: Settings, broker: Broker) -> None:

@@ -194,6 +194,26 @@ async def _metric(stack: RunningStack, name: str) -> float:
     return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(f"{name} "))
 
 
+async def test_without_redis_all_is_answered_and_says_so(
+    frail: RunningStack, pairs: list[Pair]
+) -> None:
+    pair = pairs[0]
+    await pair.author.posts.create("Hello")
+    await eventually(pair.feed, lambda read: read == ["Hello"])
+    hung = _pid(frail, "redis")
+    os.kill(hung, signal.SIGSTOP)
+    try:
+        assert await pair.feed() == ["Hello"]
+        headers = {"Authorization": f"Bearer {pair.reader.credentials.access_token}"}
+        async with httpx.AsyncClient(base_url=frail.gateway_url, headers=headers) as client:
+            answer = await client.get("/api/v1/feed")
+        assert answer.status_code == 200
+        assert "timelines" in answer.headers["X-Degraded"]
+        assert len(answer.json()["items"]) == 1
+    finally:
+        os.kill(hung, signal.SIGCONT)
+
+
 async def test_the_feed_answers_in_a_second_when_posts_hang_and_then_at_once(
     frail: RunningStack, pairs: list[Pair]
 ) -> None:
