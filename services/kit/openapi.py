@@ -43,11 +43,13 @@ _HEADERS: Mapping[str, Json] = {
 }
 """Headers by the attribute of `Call` through which a handler reads them."""
 
-_UNAUTHORIZED = ("token_missing", "token_invalid", "token_expired", "gateway_unauthorized")
+UNAUTHORIZED = ("token_missing", "token_invalid", "token_expired", "gateway_unauthorized")
 _ALWAYS: Mapping[int, tuple[str, ...]] = {
+    400: ("gateway_bad_request",),
     429: ("gateway_rate_limited",),
     500: ("internal_error",),
-    503: ("gateway_unavailable", "database_unavailable"),
+    503: ("gateway_unavailable", "database_unavailable", "overloaded"),
+    504: ("gateway_timeout", "deadline_exceeded"),
 }
 
 
@@ -78,10 +80,11 @@ def openapi(title: str, version: str, description: str, parts: Mapping[str, Json
     }
 
 
-def fragment(tag: str, endpoints: Iterable[Endpoint]) -> Json:
+def fragment(tag: str, endpoints: Iterable[Endpoint], codes: Iterable[str]) -> Json:
     """What people may call of a service: its `paths`, and the `schemas` that they refer to.
 
-    Endpoints for other services are left out: nobody reaches them over the gateway.
+    `codes` are those of the refusals that its rules may give. Endpoints for other services are
+    left out: nobody reaches them over the gateway.
     """
     public = [one for one in endpoints if one.access is not Access.SERVICE]
     modes: dict[tuple[type[BaseModel], JsonSchemaMode], None] = {(Problem, "serialization"): None}
@@ -97,6 +100,7 @@ def fragment(tag: str, endpoints: Iterable[Endpoint]) -> Json:
     paths: Json = {}
     for one in public:
         operation = _operation(tag, one, refs, schemas)
+        operation["responses"] |= {"4XX": problem(codes), "5XX": problem()}
         paths.setdefault(one.path, {})[one.method.lower()] = operation
     # A query's fields become parameters; nothing else refers to its model.
     for one in public:
@@ -142,8 +146,7 @@ def _operation(
             "ETag": {"description": "The version, for `If-Match`.", "schema": {"type": "string"}}
         }
     refusals = {str(status): problem(codes) for status, codes in sorted(_refusals(one).items())}
-    others = {"4XX": problem(), "5XX": problem()}
-    operation["responses"] = {str(one.status): answer, **refusals, **others}
+    operation["responses"] = {str(one.status): answer, **refusals}
     return operation
 
 
@@ -151,11 +154,11 @@ def _refusals(one: Endpoint) -> dict[int, tuple[str, ...]]:
     """The refusals that follow from the row itself; a rule's own are in the range `4XX`."""
     found = dict(_ALWAYS)
     if one.access is Access.USER:
-        found[401] = _UNAUTHORIZED
+        found[401] = UNAUTHORIZED
     if one.body is not NoneType:
-        found[400] = ("malformed_request",)
+        found[400] = ("malformed_request", *_ALWAYS[400])
         found[413] = ("gateway_body_too_large", "body_too_large")
-    if one.body is not NoneType or one.query is not NoneType:
+    if one.body is not NoneType or one.query is not NoneType or "idempotency_key" in _asked(one):
         found[422] = ("invalid_request",)
     if ids := [name for name in _names(one.path) if name.endswith("_id")]:
         found[404] = tuple(f"{name.removesuffix('_id')}_not_found" for name in ids)
@@ -189,7 +192,11 @@ def _query(
 ) -> list[Json]:
     if one.query is NoneType:
         return []
-    model = schemas[_name(refs[one.query, "validation"])]
+    return query_parameters(schemas[_name(refs[one.query, "validation"])])
+
+
+def query_parameters(model: Json) -> list[Json]:
+    """The fields of a query's model, given by its JSON schema."""
     required = model.get("required", ())
     return [
         {"name": name, "in": "query", "required": name in required, "schema": _given(schema)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -87,6 +88,8 @@ def test_every_answer_is_in_the_description(
     stack: RunningStack, known: dict[str, str], operation: APIOperation[Any, Any, Any, Any]
 ) -> None:
     headers = {"Authorization": f"Bearer {known['token']}"}
+    refusals = operation.definition.raw["responses"].values()
+    codes = {code for one in refusals for code in re.findall(r"`(\w+)`", one["description"])}
 
     @given(data=st.data())
     @settings(
@@ -104,5 +107,7 @@ def test_every_answer_is_in_the_description(
             case.path_parameters.update({n: known[n] for n in case.path_parameters if n in known})
         answer = case.call(base_url=stack.gateway_url, headers=headers, timeout=10)
         case.validate_response(answer, checks=CHECKS)
+        if 400 <= answer.status_code < 500:
+            assert answer.json()["code"] in codes
 
     ask()
