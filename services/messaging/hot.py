@@ -37,7 +37,6 @@ HOT = Hot(
         ),
         HotQuery("messages_of_conversation", "messages", "messages_pkey"),
         HotQuery("message_by_key", "messages", "messages_idempotency", "found by who repeats it"),
-        HotQuery("conversation_by_id", "memberships", "memberships_pkey"),
         HotQuery("conversation_audience", "memberships", "memberships_of_conversation"),
         HotQuery("message_send", "memberships", "memberships_of_conversation"),
         HotQuery("message_mark_read", "deliveries", "deliveries_of_message"),
