@@ -69,7 +69,8 @@ class Author(NamedTuple):
     """Their posts are for followers alone."""
 
 
-UNKNOWN = Author(None, b"null", private=False)
+_UNKNOWN = Author(None, b"null", private=False)
+_UNREADABLE = Author(None, b"null", private=True)
 
 
 class _State(NamedTuple):
@@ -111,12 +112,12 @@ class Authors:
         return found
 
     async def many_if_possible(self, keys: Collection[bytes]) -> dict[bytes, Author]:
-        """The same; without PostgreSQL those who are not in memory are unknown."""
+        """The same; without PostgreSQL those who are not in memory are unknown, and private."""
         try:
             return await self.many(keys)
         except ServiceError:
             degraded("post_authors")
-            return {key: self._known.get(key, UNKNOWN) for key in keys}
+            return {key: self._known.get(key, _UNREADABLE) for key in keys}
 
     async def apply(self, events: list[DomainEvent]) -> None:
         """Learn what users' events tell; in any order, and again without effect."""
@@ -178,7 +179,7 @@ class Authors:
 
     def _keep(self, keys: Iterable[bytes], rows: Iterable[Row]) -> dict[bytes, Author]:
         """Take those into memory that were looked for, found or not."""
-        found = dict.fromkeys(keys, UNKNOWN) | _authors(rows)
+        found = dict.fromkeys(keys, _UNKNOWN) | _authors(rows)
         self._known |= found
         while len(self._known) > _MOST_KNOWN:
             del self._known[next(iter(self._known))]
