@@ -169,11 +169,14 @@ def main() -> None:
         users, _, posts = size.rpartition(":")
         people = ["--graph", options.graph] if options.graph else ["--users", users]
         sizes.setdefault(tuple(people), []).append(int(posts))
-    for chosen, numbers in sizes.items():
-        with isolated() as project:
-            rows += [measure(project, list(chosen), number) for number in sorted(numbers)]
-    # Whole when nobody looks: a log file has no width.
-    Console(width=None if sys.stdout.isatty() else 120).print(table(rows))
+    try:
+        for chosen, numbers in sizes.items():
+            with isolated() as project:
+                for number in sorted(numbers):
+                    rows.append(measure(project, list(chosen), number))
+    finally:  # what was measured before something went wrong holds
+        # A log file has no width of its own.
+        Console(width=None if sys.stdout.isatty() else 120).print(table(rows))
 
 
 if __name__ == "__main__":

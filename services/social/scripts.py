@@ -59,8 +59,10 @@ for _, author in ipairs(merged) do
     else
         part = redis.call('ZREVRANGEBYLEX', key, top, '-', 'LIMIT', 0, count)
     end
-    parts[#parts + 1] = author
-    parts[#parts + 1] = part
+    if part[1] ~= '!all' then  -- else it has nothing for this page
+        parts[#parts + 1] = author
+        parts[#parts + 1] = part
+    end
 end
 return parts
 """

@@ -10,6 +10,7 @@ from uuid import UUID
 import httpx
 
 from services.kit.ids import new_id
+from services.social.service import MAX_FOLLOWING
 from tests.conftest import RunningStack
 from tests.connected.internal import heard, internal
 from tests.connected.people import People, Person, code, until
@@ -186,3 +187,14 @@ async def test_friends_of_friends_are_recommended_by_how_many_are_common(
     await _follow(ada, best)
     await _block(ada, good)
     assert (await _get(ada, "/recommendations"))["items"] == items[2:]
+
+
+async def test_nobody_follows_more_than_the_limit(stack: RunningStack, people: People) -> None:
+    ada, ben = await people.new(), await people.new()
+    crowd = [new_id() for _ in range(MAX_FOLLOWING)]
+    for start in range(0, MAX_FOLLOWING, 1000):
+        await _import(stack, [(ada.id, other) for other in crowd[start : start + 1000]])
+    assert code(await _follow(ada, ben)) == (409, "following_too_many")
+    assert (await ada.http.put(f"{SOCIAL}/following/{crowd[0]}")).status_code == 204
+    await ada.http.delete(f"{SOCIAL}/following/{crowd[0]}")
+    assert (await _follow(ada, ben)).status_code == 204
