@@ -106,6 +106,12 @@ CASES: Sequence[tuple[ServiceName, str, Callable[[Made], tuple[list[DomainEvent]
         "SELECT post_id FROM author_posts WHERE post_id = ANY(%(ids)s)",
     ),
     (
+        "messaging",
+        "messaging.blocks",
+        Made.blocks,
+        "SELECT blocker_id FROM blocks WHERE active AND blocker_id = ANY(%(ids)s)",
+    ),
+    (
         "notifications",
         "notifications.events",
         Made.blocks,
