@@ -5,7 +5,12 @@ from __future__ import annotations
 from services.kit.hot import NEWEST, PAGE, Hot, HotQuery, some
 
 HOT = Hot(
-    shard_keys={"notifications": "user_id"},
+    shard_keys={
+        "notifications": "user_id",
+        "preferences": "user_id",
+        "blocks": "blocker_id",
+        "devices": "user_id",
+    },
     parameters={
         "user_id": some("user_id", "notifications"),
         "id": some("id", "notifications"),
@@ -14,7 +19,10 @@ HOT = Hot(
     },
     queries=(
         HotQuery("notifications_of_user", "notifications", "notifications_pkey"),
+        HotQuery("notifications_unread_of_user", "notifications", "notifications_unread"),
         HotQuery("notifications_unread", "notifications", "notifications_unread"),
         HotQuery("notifications_read_all", "notifications", "notifications_unread"),
+        HotQuery("preferences_of_user", "preferences", "preferences_pkey"),
+        HotQuery("devices_of_user", "devices", "devices_pkey"),
     ),
 )

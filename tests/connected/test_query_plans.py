@@ -94,6 +94,7 @@ def test_what_events_are_searched_by_has_an_index(
     with closing(psycopg2.connect(dsn(settings))) as connection, connection.cursor() as cursor:
         # Small tables again: the order of time would be read, and all else filtered out.
         cursor.execute("SET enable_seqscan = off; SET enable_indexscan = off")
-        cursor.execute(f"EXPLAIN {query.sql}", {**params, "limit": 21})
+        sql = query.sql.replace("starts_at > now()", "true")
+        cursor.execute(f"EXPLAIN {sql}", {**params, "limit": 21})
         plan = "\n".join(row[0] for row in cursor.fetchall())
     assert index in plan, plan
