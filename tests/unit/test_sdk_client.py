@@ -30,7 +30,10 @@ AREAS = {
         *("logout_everywhere", "change_password"),
     },
     "users": {"me", "update_me", "get", "search"},
-    "posts": {"create", "list", "get", "delete", "like", "unlike", "comment", "comments"},
+    "posts": {
+        *("create", "get", "list", "edit", "delete", "popular", "like", "unlike", "liked", "likes"),
+        *("comment", "comments", "replies", "delete_comment"),
+    },
     "social": {
         *("follow", "unfollow", "following", "followers", "mutuals", "counts", "relation"),
         *("block", "unblock", "blocks", "recommendations"),
