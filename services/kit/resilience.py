@@ -1,9 +1,9 @@
 """What keeps one service's trouble from becoming another's: circuit breaker and deadline. No I/O.
 
-The libraries (pybreaker, aiobreaker, purgatory, hyx) open after so many failures in a row, which a
-callee that fails every second call never reaches; none knows a share of a rolling window, and all
-wrap the call, reading the clock themselves. So the breaker is here: a state machine that is told
-the time.
+Libraries such as pybreaker and purgatory open after so many failures in a row, which a callee that
+fails every second call never reaches, and wrap the call, reading the clock themselves. What is
+wanted is a share of a rolling window, so the breaker is here: a state machine that is told the
+time.
 """
 
 from __future__ import annotations
