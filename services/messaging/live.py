@@ -63,7 +63,8 @@ class Outlet:
     def offer(self, position: int, frame: bytes) -> None:
         """Queue a frame that is new; without content it only tells the position.
 
-        A reader that is too slow for it is cut off.
+        A reader that is too slow for it is cut off; one that reads what it missed may miss frames
+        of the moment instead.
         """
         if position != EPHEMERAL:
             if position <= self.newest:
@@ -71,6 +72,8 @@ class Outlet:
             self.newest = position
         if not self.behind:
             self.say(frame, position)
+        elif position == EPHEMERAL and not self.frames.full():
+            self.say(frame)
 
     def say(self, frame: bytes, position: int = EPHEMERAL) -> None:
         """Queue a frame whatever else is under way."""

@@ -139,8 +139,10 @@ class MessagingService:
             return sent.message
         before = None if key is None else await self._mail.sent_with(caller.user_id, key)
         if before is None:
-            await self._require_member(caller, conversation_id)
-            raise was_blocked()
+            blocked = await self._store.is_blocked(caller.user_id, conversation_id)
+            if blocked is False:  # it is allowed by now: the caller was added meanwhile
+                return await self.send(caller, conversation_id, message, key)
+            raise ServiceError.not_found("conversation") if blocked is None else was_blocked()
         if (before.conversation_id, before.text) != (conversation_id, message.text):
             raise _key_reused("message")
         return before

@@ -12,7 +12,7 @@ from services.kit.db import Database, Query, Row
 from services.kit.errors import ServiceError
 from services.kit.ids import new_id
 
-GROUP = "cardinality(c.member_ids) IS DISTINCT FROM 2"
+GROUP = "(cardinality(c.member_ids) IS DISTINCT FROM 2)"
 """Whether the conversation `c` is a group."""
 
 
@@ -133,6 +133,12 @@ _AUDIENCE = Query(
     JOIN memberships other ON other.conversation_id = c.id AND other.user_id <> m.user_id
     WHERE m.user_id = %(user_id)s AND m.conversation_id = %(conversation_id)s
         AND ({GROUP} OR NOT {blocked("c.member_ids")})""",
+)
+_IS_BLOCKED = Query(
+    "conversation_blocked",
+    f"""SELECT NOT {GROUP} AND {blocked("c.member_ids")}
+    FROM memberships m JOIN conversations c ON c.id = m.conversation_id
+    WHERE m.user_id = %(user_id)s AND m.conversation_id = %(conversation_id)s""",
 )
 # Whose presence a member may see in a conversation: theirs, without blocks.
 _COMPANY = Query(
@@ -275,6 +281,12 @@ class ConversationStore:
         """The other members, if somebody is a member whom they have not blocked."""
         params = {"user_id": user_id, "conversation_id": conversation_id}
         return [other for (other,) in await self._database.rows(_AUDIENCE, params)]
+
+    async def is_blocked(self, user_id: UUID, conversation_id: UUID) -> bool | None:
+        """Whether a member may say nothing in it for a block; None for who is no member."""
+        params = {"user_id": user_id, "conversation_id": conversation_id}
+        row = await self._database.row(_IS_BLOCKED, params)
+        return None if row is None else bool(row[0])
 
     async def company(self, user_id: UUID, conversation_id: UUID) -> list[UUID]:
         """The other members, without those whom a member has blocked or who blocked them."""
