@@ -204,7 +204,7 @@ async def test_the_client_misses_nothing_when_its_connections_break(
         await asyncio.sleep(0.02)
 
     async with asyncio.timeout(30):
-        assert await both == [sent, sent]
+        assert [*(await both)] == [sent, sent]
 
 
 def _abort(frames: Frames[MessageFrame] | AsyncFrames[MessageFrame]) -> None:
