@@ -88,7 +88,7 @@ def test_a_service_cannot_enter_another_database(stack: RunningStack) -> None:
 def test_a_migration_that_changed_after_it_ran_is_refused(stack: RunningStack) -> None:
     with _connected(stack, "users", "users_owner") as connection, connection.cursor() as cursor:
         cursor.execute("SELECT name, sha256 FROM migrations WHERE name LIKE 'users/%'")
-        ((name, digest),) = cursor.fetchall()
+        (name, digest), *_ = cursor.fetchall()
         cursor.execute("UPDATE migrations SET sha256 = 'another' WHERE name = %s", (name,))
         try:
             refused = _migrate(stack)
