@@ -115,11 +115,11 @@ def _values(cursor: Cursor, service: str, told: Hot, query: Query) -> dict[str, 
 def _judged(cursor: Cursor, one: HotQuery, query: Query, values: dict[str, Any]) -> dict[str, Any]:
     plan = _plan(cursor, query, values)
     read_whole = _read_whole(cursor, plan)
-    good = one.index in _indexes(plan) and not read_whole
+    good = _answers(one, plan) and not read_whole
     small = not good and _rows(cursor, one.table) < _SMALL_ROWS
     if small:
         plan = _plan_as_if_large(cursor, query, values)
-        good = one.index in _indexes(plan)
+        good = _answers(one, plan)
     return {
         "query": one.name,
         "table": one.table,
@@ -130,6 +130,10 @@ def _judged(cursor: Cursor, one: HotQuery, query: Query, values: dict[str, Any])
         "cost": plan["Total Cost"],
         "ok": good,
     }
+
+
+def _answers(one: HotQuery, plan: dict[str, Any]) -> bool:
+    return not _indexes(plan).isdisjoint({one.index, one.or_index})
 
 
 def _rows(cursor: Cursor, table: str) -> float:

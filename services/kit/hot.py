@@ -30,6 +30,8 @@ class HotQuery:
     """The index that must answer it."""
     scattered: str = ""
     """Why it asks every shard, if it does not carry its table's shard key."""
+    or_index: str = ""
+    """Another that answers it as well: which of the two is cheaper depends on the data."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ HOT = Hot(
         HotQuery("blocks", "blocks", "blocks_listed"),
         HotQuery("recommendation_candidates", "follows", "follows_following"),
         HotQuery("recommendation_strangers", "blocks", "blocks_pkey"),
-        HotQuery("followed_of_authors", "follows", "follows_pkey"),
+        HotQuery("followed_of_authors", "follows", "follows_pkey", or_index="follows_following"),
         HotQuery("author_posts", "author_posts", "author_posts_pkey"),
         HotQuery("timeline", "author_posts", "author_posts_pkey", "merges those one follows"),
     ),

@@ -83,7 +83,7 @@ async def test_one_idempotency_key_serves_all_attempts_of_a_call(caller: Caller)
 async def test_a_call_without_a_key_is_sent_once(caller: Caller) -> None:
     server = Server(httpx.Response(503))
     with pytest.raises(ServerError) as caught:
-        await caller.do(caller.client(server).conversations.open([ID]))
+        await caller.do(caller.client(server).users.update_me(bio="hello"))
     assert caught.value.attempts == len(server.requests) == 1
 
 
