@@ -29,6 +29,7 @@ from services.kit.cache import FAILURES
 from services.kit.errors import ServiceError
 from services.kit.observe import EVENT_LAG, EVENTS, correlation_id
 from services.kit.outbox import declare_exchange
+from services.kit.tasks import raise_if_cancelled
 from services.kit.tracing import begin
 
 log = logging.getLogger(__name__)
@@ -62,6 +63,7 @@ async def consume(
     arrived: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
     await queue.consume(arrived.put)
     while True:
+        raise_if_cancelled()
         try:
             async with asyncio.timeout(IDLE_SECONDS):
                 batch = [await arrived.get()]

@@ -23,6 +23,7 @@ from services.kit.errors import ServiceError
 from services.kit.observe import POOL, POOL_WAIT, QUERIES, SHED, SLOW_QUERIES
 from services.kit.resilience import within
 from services.kit.settings import Settings
+from services.kit.tasks import raise_if_cancelled
 
 _IDLE_SECONDS = 30.0
 _CONNECT_SECONDS = 2.0
@@ -124,6 +125,7 @@ class Database:
                     raise _ConnectionLostError(error) from None
                 raise
             _observe(query.name, time.perf_counter() - started)
+            raise_if_cancelled()
             return await take(cursor)
 
     @asynccontextmanager

@@ -25,6 +25,7 @@ from services.kit.db import Database, Params, Query, dsn
 from services.kit.ids import new_id
 from services.kit.observe import correlation_id
 from services.kit.settings import Settings
+from services.kit.tasks import raise_if_cancelled
 from services.kit.tracing import traceparent
 
 log = logging.getLogger(__name__)
@@ -98,6 +99,7 @@ class Outbox:
         async with connection.cursor() as cursor:
             while True:
                 await cursor.execute("SELECT pg_try_advisory_lock(%s)", (_ADVISORY_LOCK,))
+                raise_if_cancelled()
                 if (await cursor.fetchone())[0]:
                     return
                 await asyncio.sleep(1.0)

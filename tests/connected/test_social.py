@@ -16,13 +16,11 @@ import pytest
 from redis.asyncio import Redis
 
 from services.kit.cache import open_redis
-from services.kit.db import Query
 from services.kit.ids import new_id
-from services.social import feed_store, store
 from services.social.app import create_app
 from services.social.timelines import LENGTH, Below, Change, Part, Timelines
 from tests.conftest import RunningStack
-from tests.connected.internal import heard, internal, plan
+from tests.connected.internal import heard, internal
 from tests.connected.people import People, Person, code, served, settings_of, until
 
 FOLLOWING = "/api/v1/social/following"
@@ -331,35 +329,3 @@ async def test_a_redis_that_was_restarted_has_no_timelines_it_may_have_lost_push
     await redis.script_flush()  # as a restart does
     await timelines.push({str(new_id()): [Change(str(new_id()), created=True)]})
     assert await _read(timelines, reader, None, 9) == ([], Below.UNBUILT)
-
-
-@pytest.mark.parametrize(
-    ("query", "index"),
-    [
-        (feed_store._FEED, "author_posts_pkey"),
-        (feed_store._TIMELINE, "people_merging"),
-        (feed_store._POSTS_OF, "author_posts_pkey"),
-        (feed_store._RECORD, "people_pkey"),
-        (store._FOLLOWS, "follows_pkey"),
-        (store._FOLLOWED, "follows_pkey"),
-        (store._MUTUALS, "follows_following"),
-        (store._COUNTS, "people_pkey"),
-        (store._RELATION, "blocks_pkey"),
-        (store._BLOCKS, "blocks_listed"),
-        (store._CANDIDATES, "follows_following"),
-        (store._STRANGERS, "blocks_pkey"),
-        (store._FOLLOWING, "follows_following"),
-        (store._FOLLOWERS, "follows_followers"),
-        (feed_store._FOLLOWERS_OF, "follows_followers"),
-    ],
-    ids=lambda value: value.name if isinstance(value, Query) else "",
-)
-async def test_hot_queries_have_their_index(stack: RunningStack, query: Query, index: str) -> None:
-    some = new_id()
-    ids = ("reader", "user_id", "author", "follower_id", "followee_id", "caller", "other")
-    lists = ("authors", "candidates", "created", "created_authors", "deleted", "deleted_authors")
-    params: dict[str, object] = dict.fromkeys(ids, some) | {name: [some] for name in lists}
-    params |= {"before": some, "count": 21, "breadth": 200}
-    found = plan(settings_of("social", stack.stack, stack.state), query, **params)
-    assert index in found
-    assert "Seq Scan" not in found

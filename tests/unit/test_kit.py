@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -22,6 +23,7 @@ from services.kit.ids import new_id
 from services.kit.observe import DEGRADED_HEADER, degraded, observed
 from services.kit.paging import encode_cursor, id_cursor
 from services.kit.settings import Settings
+from services.kit.tasks import raise_if_cancelled
 
 USER, SESSION = new_id(), new_id()
 KEY = "k" * 43
@@ -289,3 +291,22 @@ async def test_an_answer_names_what_was_away() -> None:
         for query, named in (("without=b&without=a&without=b", "a, b"), ("", None)):
             async with client.get(f"/?{query}") as response:
                 assert response.headers.get(DEGRADED_HEADER) == named
+
+
+async def test_a_swallowed_cancellation_is_raised_all_the_same() -> None:
+    reached: list[str] = []
+
+    async def swallowing() -> None:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            reached.append("swallowed")
+        raise_if_cancelled()
+        reached.append("went on")
+
+    task = asyncio.create_task(swallowing())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert reached == ["swallowed"]

@@ -1,0 +1,19 @@
+"""Cancellation that is not lost."""
+
+from __future__ import annotations
+
+import asyncio
+
+
+def raise_if_cancelled() -> None:
+    """Raise a cancellation of this task that was asked for and swallowed on the way.
+
+    Until Python 3.12 `asyncio.wait_for`, which aiopg waits with, swallows one that comes at the
+    moment its result does. A loop that never ends otherwise would then never end at all.
+
+    Raises:
+        asyncio.CancelledError: the task is to end.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
