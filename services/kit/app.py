@@ -6,7 +6,7 @@ import asyncio
 import gc
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 import uvloop
@@ -28,6 +28,7 @@ from services.kit.settings import Settings, load_settings
 from services.kit.tracing import open_tracing
 
 _SHUTDOWN_SECONDS = 3.0
+_CANCEL_SECONDS = 0.5
 _BACKLOG = 1024
 """Connections that may wait to be accepted: a gateway opens hundreds at once when we fall behind,
 and those past the limit would be refused."""
@@ -82,9 +83,10 @@ def build_app(settings: Settings, endpoints: Iterable[Endpoint], wire: Wire) -> 
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
+    """End a task; asked again as long as it goes on, since a cancellation may be swallowed."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=_CANCEL_SECONDS)
 
 
 def run(create_app: Callable[[Settings], web.Application]) -> None:

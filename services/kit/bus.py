@@ -12,7 +12,6 @@ from aio_pika.abc import AbstractChannel, AbstractConnection
 from services.kit.consumer import Subscription, consume, declare
 from services.kit.outbox import Outbox
 from services.kit.settings import Settings
-from services.kit.tasks import raise_if_cancelled
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +35,6 @@ class Bus:
         """Connect, work until anything fails, connect again; ends by cancellation only."""
         failures = 0
         while True:
-            raise_if_cancelled()
             try:
                 await self._work_once()
             except* Exception as group:

@@ -11,6 +11,9 @@ def raise_if_cancelled() -> None:
     Until Python 3.12 `asyncio.wait_for`, which aiopg waits with, swallows one that comes at the
     moment its result does. A loop that never ends otherwise would then never end at all.
 
+    Not for a task that goes on after a TaskGroup of its own has failed: until Python 3.13 that
+    leaves it looking cancelled.
+
     Raises:
         asyncio.CancelledError: the task is to end.
     """
