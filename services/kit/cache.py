@@ -85,22 +85,15 @@ class Cache:
         self._hits.inc(len(entries) - missing)
         return entries
 
-    async def set_many(self, entries: Mapping[Any, bytes]) -> None:
-        """Keep what a write made, for the cache's time to live."""
-        await self._set_many(entries, only_new=False)
-
     async def fill_many(self, entries: Mapping[Any, bytes]) -> None:
         """Keep what was read, unless there is an entry or one was dropped moments ago."""
-        await self._set_many(entries, only_new=True)
-
-    async def _set_many(self, entries: Mapping[Any, bytes], *, only_new: bool) -> None:
         if not entries:
             return
         try:
             async with asyncio.timeout(CACHE_SECONDS):
                 pipe = self._redis.pipeline(transaction=False)
                 for key, value in entries.items():
-                    pipe.set(f"{self._prefix}{key}", value, ex=self._ttl, nx=only_new)
+                    pipe.set(f"{self._prefix}{key}", value, ex=self._ttl, nx=True)
                 await pipe.execute()
         except FAILURES as error:
             self._failed(error)

@@ -77,7 +77,7 @@ class PostsService:
         """Make a post; with a key that was used before, the post it made then."""
         post, made = await self._store.insert(author.user_id, new.text, key)
         if made:
-            # Not set_many: the post may have been liked, hence dropped, since its commit.
+            # It may have been liked, hence dropped, since its commit: what is there stays.
             await self._posts.fill_many({post.id: _json(post)})
         return await self._named(post)
 

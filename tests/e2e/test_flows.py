@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -37,9 +36,7 @@ async def test_a_post_reaches_the_feeds_of_followers(join: Join) -> None:
     async def feed() -> list[str]:
         return [item.text for item in (await reader.pulse.feed.list().page()).items]
 
-    started = time.monotonic()
     await eventually(feed, lambda texts: texts == ["Hello, followers"])
-    assert time.monotonic() - started < 5
     assert (await stranger.pulse.feed.list().page()).items == []
 
     await author.pulse.posts.delete(post.id)
