@@ -29,7 +29,7 @@ from rich.table import Table
 from pulse_cli.programs import service_environment
 from pulse_cli.stack.load import running_stack
 from pulse_cli.stack.model import ServiceName, Stack
-from pulse_cli.targets.local import Local
+from pulse_cli.targets.local.target import Local
 from pulse_sdk.contract.domain import DomainEvent, PostCreated, PostCreatedEvent
 from services.kit.bus import Bus
 from services.kit.consumer import Subscription

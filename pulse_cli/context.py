@@ -12,6 +12,7 @@ import typer
 
 if TYPE_CHECKING:
     from pulse_cli.stack.model import Stack
+    from pulse_cli.targets.target import Target
 
 JSON = typer.Option("--json", help="Print one JSON object on stdout and nothing else.")
 """The `--json` option, the same in every command: `as_json: Annotated[bool, JSON] = False`."""
@@ -52,3 +53,12 @@ class Root:
         if stack is None:
             raise NotHealthy(f"no stack is running in {self.project_dir}; start it with: pulse up")
         return stack
+
+    @cached_property
+    def target(self) -> Target:
+        """Where this folder's stack runs, or would run: what is configured."""
+        from pulse_cli.stack.load import running_stack
+        from pulse_cli.targets.target import target_of
+
+        stack = running_stack(self.state) or self.stack
+        return target_of(stack.target, self.state)

@@ -17,8 +17,8 @@ from typing import Literal
 from pulse_cli import components, install
 from pulse_cli.errors import PulseError
 from pulse_cli.stack.model import Stack
-from pulse_cli.targets import ports, postgres, runtime
-from pulse_cli.targets.processes import find_labelled
+from pulse_cli.targets.local import ports, postgres, runtime
+from pulse_cli.targets.local.processes import find_labelled
 
 Verdict = Literal["ok", "missing", "unusable"]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from pulse_cli.components import Binaries
 from pulse_cli.stack.model import SERVICE_NAMES, ServiceName, Stack
 from pulse_cli.stack.secrets import MIGRATE
-from pulse_cli.targets.postgres import connection_limit, ordinary_user
+from pulse_cli.targets.local.postgres import connection_limit, ordinary_user
 
 SUPERUSER = "pulse"
 """PostgreSQL's superuser, made by `initdb`."""

@@ -34,8 +34,8 @@ from pulse_cli.programs import (
 )
 from pulse_cli.stack.model import ROUTES, SERVICE_NAMES, Stack
 from pulse_cli.stack.secrets import OPERATOR, Secrets
-from pulse_cli.targets.processes import LABEL
-from pulse_cli.targets.runtime import supervisor_socket
+from pulse_cli.targets.local.processes import LABEL
+from pulse_cli.targets.local.runtime import supervisor_socket
 
 PLAIN_PATH = re.compile(r"[\w ./@+,:=~-]+")
 """Paths that RabbitMQ hands to a shell unharmed and that Supervisor does not expand."""

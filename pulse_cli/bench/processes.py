@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 
 from pulse_cli.stack.model import SERVICE_NAMES
-from pulse_cli.targets.processes import find_labelled
+from pulse_cli.targets.local.processes import find_labelled
 
 PROGRAMS = {
     "postgres": "postgres",

@@ -10,7 +10,7 @@ from pulse_cli.context import Root
 def down(ctx: typer.Context) -> None:
     """Stop every process of the stack; its data stay."""
     from pulse_cli.output import people
-    from pulse_cli.targets.local import Local
+    from pulse_cli.targets.target import every_target
 
-    stopped = Local(Root.of(ctx).state).down()
+    stopped = sum(target.down() for target in every_target(Root.of(ctx).state))
     people().print(f"stopped {stopped} processes" if stopped else "nothing was running")

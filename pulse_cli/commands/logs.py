@@ -8,6 +8,9 @@ import typer
 
 from pulse_cli.context import Root
 
+NAME_WIDTH = 15
+"""Columns of `notifications-0`, the longest name with one figure."""
+
 
 def logs(
     ctx: typer.Context,
@@ -23,20 +26,7 @@ def logs(
     ] = 20,
 ) -> None:
     """Print the components' logs, also after the stack was stopped."""
-    from pulse_cli.errors import NotHealthy
-    from pulse_cli.stack.load import running_stack
-    from pulse_cli.targets import logs as files
-    from pulse_cli.targets.local import Local, choose
-    from pulse_cli.targets.plan import plan
-
     root = Root.of(ctx)
-    local = Local(root.state)
-    components = plan(running_stack(root.state) or root.stack)
-    chosen = choose(components, names) if names else [one.name for one in components]
-    paths = [local.log(name) for name in chosen]
-    if not any(path.exists() for path in paths):
-        raise NotHealthy(f"nothing was logged in {root.state}; start a stack with: pulse up")
-    width = max(map(len, chosen)) if len(chosen) > 1 else 0
-    read = files.follow if follow else files.tail
-    for name, line in read(paths, lines):
-        print(f"{name:<{width}} | {line}" if width else line, flush=follow)
+    alone = len(names or ()) == 1
+    for name, line in root.target.lines(root.stack, names or (), lines, follow):
+        print(line if alone else f"{name:<{NAME_WIDTH}} | {line}", flush=follow)

@@ -17,14 +17,8 @@ def restart(
     ] = None,
 ) -> None:
     """Stop components and start them again, in the order of their needs."""
-    from pulse_cli.targets.bringup import StartFailed
-    from pulse_cli.targets.local import Local
-    from pulse_cli.targets.progress import explain, shown
+    from pulse_cli.targets.progress import shown
 
-    local = Local(Root.of(ctx).state)
-    try:
-        with shown() as show:
-            local.restart(names or (), show)
-    except StartFailed as failure:
-        explain(failure, local.log(failure.name))
-        raise
+    target = Root.of(ctx).target
+    with shown(target) as show:
+        target.restart(names or (), show)

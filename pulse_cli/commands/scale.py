@@ -17,9 +17,7 @@ def scale(
     from pulse_cli.errors import ConfigError
     from pulse_cli.output import people
     from pulse_cli.stack.model import SERVICE_NAMES
-    from pulse_cli.targets.bringup import StartFailed
-    from pulse_cli.targets.local import Local
-    from pulse_cli.targets.progress import explain, shown
+    from pulse_cli.targets.progress import shown
 
     name, _, number = service.partition("=")
     known = next((known for known in SERVICE_NAMES if known == name), None)
@@ -27,12 +25,8 @@ def scale(
         raise ConfigError(f"there is no service {name!r}; there are {', '.join(SERVICE_NAMES)}")
     if not number.isdecimal():
         raise ConfigError(f"scale takes SERVICE=N with a whole number, such as {known}=2")
-    local = Local(Root.of(ctx).state)
-    try:
-        with shown() as show:
-            stack = local.scale(known, int(number), show)
-    except StartFailed as failure:
-        explain(failure, local.log(failure.name))
-        raise
+    target = Root.of(ctx).target
+    with shown(target) as show:
+        stack = target.scale(known, int(number), show)
     ports = [stack.instance_port(known, i) for i in range(stack.services[known].replicas)]
     people().print(f"{known} runs on {', '.join(map(str, ports))}")

@@ -17,13 +17,11 @@ def status(ctx: typer.Context, as_json: Annotated[bool, JSON] = False) -> None:
 
     from pulse_cli.errors import NotHealthy
     from pulse_cli.output import emit_json, table
-    from pulse_cli.targets.local import Local
 
     root = Root.of(ctx)
-    local = Local(root.state)
     try:
-        stack = local.running()
-        found = local.status()
+        stack = root.target.running()
+        found = root.target.status()
     except NotHealthy:
         if as_json:
             emit_json({"running": False, "state": str(root.state), "components": []})

@@ -18,19 +18,12 @@ def up(
 ) -> None:
     """Start the stack and wait until all of it is ready; again: start what does not run."""
     from pulse_cli.output import emit_json, people
-    from pulse_cli.targets.bringup import StartFailed
-    from pulse_cli.targets.local import Local
-    from pulse_cli.targets.progress import explain, shown
+    from pulse_cli.targets.progress import shown
 
     root = Root.of(ctx)
-    local = Local(root.state)
     say = people().print
-    try:
-        with shown() as show:
-            stack = local.up(root.stack, isolated, show, say)
-    except StartFailed as failure:
-        explain(failure, local.log(failure.name))
-        raise
+    with shown(root.target) as show:
+        stack = root.target.up(root.stack, isolated, show, say)
     url = stack.gateway_url
     if as_json:
         emit_json(
@@ -40,7 +33,7 @@ def up(
                 "state": str(root.state),
                 "components": [
                     {key: vars(one)[key] for key in ("name", "kind", "port", "pid", "state", "log")}
-                    for one in local.status()
+                    for one in root.target.status()
                 ],
             }
         )

@@ -19,6 +19,9 @@ from pydantic import (
 ServiceName = Literal["users", "posts", "events", "messaging", "social", "notifications"]
 SERVICE_NAMES: tuple[ServiceName, ...] = get_args(ServiceName)
 
+TargetName = Literal["local"]
+TARGET_NAMES: tuple[TargetName, ...] = get_args(TargetName)
+
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -215,7 +218,7 @@ class Targets(_Frozen):
 class Stack(_Frozen):
     """Everything that is known of a stack before it runs."""
 
-    target: Literal["local"] = "local"
+    target: TargetName = "local"
     gateway: Gateway = Gateway()
     services: Services = Services()
     postgres: Postgres = Postgres()

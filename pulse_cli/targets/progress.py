@@ -2,17 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from enum import StrEnum
+from typing import Protocol
 
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from pulse_cli.errors import NotHealthy
 from pulse_cli.output import people
-from pulse_cli.targets.bringup import Phase, Progress, Show, StartFailed
-from pulse_cli.targets.logs import last_lines
+
+
+class Phase(StrEnum):
+    """How far a component has come."""
+
+    WAITING = "waiting"
+    STARTING = "starting"
+    READY = "ready"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+class Logs(Protocol):
+    """Where what failed can be looked up."""
+
+    def log(self, name: str) -> str:
+        """Return where a component's log is: a file, or the command that prints it."""
+
+    def last_lines(self, name: str, count: int) -> list[str]:
+        """Return the last lines that a component wrote; none when there is no log."""
+
+
+class Progress(Protocol):
+    """One component on its way up."""
+
+    phase: Phase
+    ended: float
+    """When it came to its end; 0 before."""
+    note: str
+    """What it said last, or why it failed."""
+
+    @property
+    def name(self) -> str:
+        """The component's name."""
+
+    @property
+    def seconds(self) -> float | None:
+        """Seconds from its start to now or to its end; `None` while it waits."""
+
+
+Show = Callable[[Sequence[Progress]], None]
+
+
+class StartFailed(NotHealthy):
+    """A component did not become ready."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"{name} did not become ready: {reason}")
+        self.name = name
+
 
 STYLES = {
     Phase.WAITING: "dim",
@@ -26,13 +76,20 @@ REFRESHES_PER_SECOND = 10
 
 
 @contextmanager
-def shown() -> Iterator[Show]:
-    """Yield a function that shows the components' progress on stderr."""
-    if not people().is_terminal:
-        yield _Lines()
-        return
-    with Live(console=people(), refresh_per_second=REFRESHES_PER_SECOND) as live:
-        yield lambda progress: live.update(_table(progress))
+def shown(logs: Logs) -> Iterator[Show]:
+    """Yield a function that shows the components' progress on stderr.
+
+    When one does not become ready, the last lines of its log are shown as well.
+    """
+    try:
+        if not people().is_terminal:
+            yield _Lines()
+            return
+        with Live(console=people(), refresh_per_second=REFRESHES_PER_SECOND) as live:
+            yield lambda progress: live.update(_table(progress))
+    except StartFailed as failure:
+        _explain(failure.name, logs)
+        raise
 
 
 class _Lines:
@@ -67,12 +124,14 @@ def _table(progress: Sequence[Progress]) -> Table:
     return grid
 
 
-def explain(failure: StartFailed, log: Path) -> None:
-    """Show the last log lines of a component that did not become ready."""
-    lines = last_lines(log, FAILURE_LINES)
+def _explain(name: str, logs: Logs) -> None:
+    def say(line: str) -> None:
+        people().print(line, markup=False, soft_wrap=True)
+
+    lines = logs.last_lines(name, FAILURE_LINES)
     if not lines:
-        people().print(f"{failure.name} wrote no log ({log})", markup=False, soft_wrap=True)
+        say(f"{name} wrote no log ({logs.log(name)})")
         return
-    people().print(f"the last lines of {log}:", markup=False, soft_wrap=True)
+    say(f"the last lines of {logs.log(name)}:")
     for line in lines:
-        people().print(f"  {line}", markup=False, soft_wrap=True)
+        say(f"  {line}")

@@ -25,7 +25,7 @@ from pulse_cli.bench.plan import Identity, Plan
 from pulse_cli.bench.report import Report
 from pulse_cli.bench.statistics import percentile
 from pulse_cli.stack.model import Service, Services, Stack
-from pulse_cli.targets.processes import LABEL
+from pulse_cli.targets.local.processes import LABEL
 
 FAKE = Path(__file__).with_name("fake_platform.py")
 PEOPLE = [UUID(int=100 + i) for i in range(8)]

@@ -21,7 +21,7 @@ from pulse_cli.programs import description_folder
 from pulse_cli.render import render_gateway
 from pulse_cli.stack.model import ROUTES, SERVICE_NAMES, Gateway, Route, ServiceName, Stack
 from pulse_cli.stack.secrets import ensure_secrets
-from pulse_cli.targets.ports import isolated
+from pulse_cli.targets.local.ports import isolated
 from pulse_sdk.contract.messaging import SUBPROTOCOL
 from services import openapi
 from tests.connected.gateway_stand import Running, Upstream, client_at, eventually, refused

@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from pulse_cli.stack.model import SERVICE_NAMES
-from pulse_cli.targets.processes import find_labelled
+from pulse_cli.targets.local.processes import find_labelled
 from tests.conftest import CONFIGURATION, PULSE, RunningStack, pulse
 
 DOWN_SECONDS = 5.0

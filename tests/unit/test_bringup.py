@@ -10,13 +10,14 @@ import pytest
 
 from pulse_cli.errors import ConfigError, Unusable
 from pulse_cli.stack.model import Stack
-from pulse_cli.targets import bringup
-from pulse_cli.targets.bringup import Phase, Progress, StartFailed, bring_up
-from pulse_cli.targets.local import choose
-from pulse_cli.targets.plan import Component, plan
-from pulse_cli.targets.postgres import SCALE_ROOM, connection_limit
+from pulse_cli.targets.local import bringup
+from pulse_cli.targets.local.bringup import bring_up
+from pulse_cli.targets.local.plan import Component, plan
+from pulse_cli.targets.local.postgres import SCALE_ROOM, connection_limit
+from pulse_cli.targets.local.supervisor import Info, Supervisor
+from pulse_cli.targets.local.target import choose
 from pulse_cli.targets.probes import Answer
-from pulse_cli.targets.supervisor import Info, Supervisor
+from pulse_cli.targets.progress import Phase, Progress, StartFailed
 
 
 class FakeSupervisor:

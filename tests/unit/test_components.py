@@ -8,7 +8,7 @@ import pytest
 
 from pulse_cli import components
 from pulse_cli.errors import ExitCode, MissingComponent
-from pulse_cli.targets.rabbitmq_home import needed_plugins, trim
+from pulse_cli.targets.local.rabbitmq_home import needed_plugins, trim
 
 
 def program(path: Path) -> Path:

@@ -17,7 +17,7 @@ from typing import Any
 from supervisor.xmlrpc import SupervisorTransport, UnixStreamHTTPConnection
 
 from pulse_cli.errors import NotHealthy
-from pulse_cli.targets.processes import LABEL
+from pulse_cli.targets.local.processes import LABEL
 
 START_SECONDS = 10.0
 POLL_SECONDS = 0.02

@@ -10,10 +10,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TextIO
 
-POLL_SECONDS = 0.1
+from pulse_cli.targets.target import Line
 
-Line = tuple[str, str]
-"""The component's name, and the line without its end."""
+POLL_SECONDS = 0.1
 
 
 def last_lines(log: Path, count: int) -> list[str]:

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pulse_cli.errors import NotHealthy
-from pulse_cli.targets import processes
-from pulse_cli.targets.plan import STORES
-from pulse_cli.targets.supervisor import ACTIVE, Supervisor
+from pulse_cli.targets.local import processes
+from pulse_cli.targets.local.plan import STORES
+from pulse_cli.targets.local.supervisor import ACTIVE, Supervisor
 
 USERS_SECONDS = 1.8
 STORES_SECONDS = 3.6

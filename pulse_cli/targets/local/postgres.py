@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 
 from pulse_cli.errors import MissingComponent, Unusable
 from pulse_cli.stack.model import SERVICE_NAMES, Stack
-from pulse_cli.targets.processes import LABEL
+from pulse_cli.targets.local.processes import LABEL
 
 NOBODY = 65534
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -18,13 +18,15 @@ from pulse_cli.render import render_local
 from pulse_cli.stack.load import running_stack
 from pulse_cli.stack.model import ServiceName, Stack
 from pulse_cli.stack.secrets import OPERATOR, Secrets, ensure_secrets
-from pulse_cli.targets import ports, postgres, processes, rabbitmq_home, runtime
-from pulse_cli.targets.bringup import Gates, Show, bring_up
-from pulse_cli.targets.lock import locked
-from pulse_cli.targets.plan import GATEWAY, POSTGRES, STORES, Component, plan
-from pulse_cli.targets.scaling import scaled, wait_drained
-from pulse_cli.targets.stopping import stop_components, stop_stack, undone_on_failure
-from pulse_cli.targets.supervisor import ENDED, Supervisor
+from pulse_cli.targets.local import logs, ports, postgres, processes, rabbitmq_home, runtime
+from pulse_cli.targets.local.bringup import Gates, bring_up
+from pulse_cli.targets.local.lock import locked
+from pulse_cli.targets.local.plan import GATEWAY, POSTGRES, STORES, Component, plan
+from pulse_cli.targets.local.scaling import scaled, wait_drained
+from pulse_cli.targets.local.stopping import stop_components, stop_stack, undone_on_failure
+from pulse_cli.targets.local.supervisor import ENDED, Supervisor
+from pulse_cli.targets.progress import Show
+from pulse_cli.targets.target import Line, Say, Status
 
 LEAST_FREE_BYTES = 300 * 2**20
 """What fresh data take: PostgreSQL 60 MB and its first write-ahead log, the broker's reserve."""
@@ -33,22 +35,6 @@ FULL_BYTES = 2**20
 
 RESTART_SECONDS = 8.0
 """How long a restart waits for a stop; Supervisor kills after 5."""
-
-Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Status:
-    """One component as it is now."""
-
-    name: str
-    kind: str
-    port: int | None
-    pid: int | None
-    state: str
-    log: str
-    uptime_seconds: int | None
-    restarts: int
 
 
 class Local:
@@ -127,7 +113,7 @@ class Local:
                     port=component.port,
                     pid=info.pid if info else None,
                     state="done" if done else state,
-                    log=str(self.log(component.name)),
+                    log=self.log(component.name),
                     uptime_seconds=info.now - info.started if info and info.pid else None,
                     restarts=restarts.get(component.name, 0),
                 )
@@ -186,8 +172,31 @@ class Local:
                 write_private(self._record, new.model_dump_json(indent=2))
         return new
 
-    def log(self, name: str) -> Path:
-        """Return where a component's log is."""
+    def log(self, name: str) -> str:
+        """Return the file of a component's log."""
+        return str(self._log(name))
+
+    def last_lines(self, name: str, count: int) -> list[str]:
+        """Return the last lines that a component wrote; none when there is no log."""
+        return logs.last_lines(self._log(name), count)
+
+    def lines(
+        self, configured: Stack, names: Sequence[str], count: int, follow: bool
+    ) -> Iterator[Line]:
+        """Yield the last lines of the components' logs, also of a stack that was stopped.
+
+        Raises:
+            ConfigError: a name is not a component of the stack.
+            NotHealthy: nothing was logged.
+        """
+        components = plan(running_stack(self.state) or configured)
+        chosen = choose(components, names) if names else [one.name for one in components]
+        paths = [self._log(name) for name in chosen]
+        if not any(path.exists() for path in paths):
+            raise NotHealthy(f"nothing was logged in {self.state}; start a stack with: pulse up")
+        yield from (logs.follow if follow else logs.tail)(paths, count)
+
+    def _log(self, name: str) -> Path:
         return self.state / "logs" / f"{name}.log"
 
     def _run_folder(self) -> Path:

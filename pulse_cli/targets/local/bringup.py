@@ -6,12 +6,11 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from enum import StrEnum
 
-from pulse_cli.errors import NotHealthy
-from pulse_cli.targets.plan import Component
+from pulse_cli.targets.local.plan import Component
+from pulse_cli.targets.local.supervisor import ENDED, RUNNING, Info, Supervisor
 from pulse_cli.targets.probes import Answer
-from pulse_cli.targets.supervisor import ENDED, RUNNING, Info, Supervisor
+from pulse_cli.targets.progress import Phase, Show, StartFailed
 
 TICK_SECONDS = 0.1
 ATTEMPTS = 3
@@ -19,16 +18,6 @@ ATTEMPTS = 3
 
 DEADLINE_SECONDS = 60.0
 """How long one component may take, from its own start; RabbitMQ's slowest seen boot was 17."""
-
-
-class Phase(StrEnum):
-    """How far a component has come."""
-
-    WAITING = "waiting"
-    STARTING = "starting"
-    READY = "ready"
-    FAILED = "failed"
-    SKIPPED = "skipped"
 
 
 @dataclass
@@ -62,15 +51,6 @@ class Progress:
         self.ended = time.monotonic()
 
 
-class StartFailed(NotHealthy):
-    """A component did not become ready."""
-
-    def __init__(self, name: str, reason: str) -> None:
-        super().__init__(f"{name} did not become ready: {reason}")
-        self.name = name
-
-
-Show = Callable[[Sequence[Progress]], None]
 Gates = Mapping[str, Future[None]]
 
 

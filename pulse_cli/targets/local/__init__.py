@@ -1,0 +1,1 @@
+"""A stack as processes of this machine, under Supervisor."""
