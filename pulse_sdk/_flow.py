@@ -93,6 +93,8 @@ class OpenSocket:
 
     url: str
     headers: dict[str, str] = field(repr=False)
+    heartbeat: float
+    """Seconds between two pings, and as many for each one's answer."""
 
 
 Step = Send | Sleep | RefreshTokens | OpenSocket

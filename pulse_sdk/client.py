@@ -158,11 +158,13 @@ class Pulse(BaseClient):
         """The list that starts with this call."""
         return Listing(self.send, call)
 
-    def listen(self, kinds: tuple[type[FrameT], ...], after: int | None) -> Frames[FrameT]:
+    def listen(
+        self, kinds: tuple[type[FrameT], ...], after: int | None, heartbeat: float
+    ) -> Frames[FrameT]:
         """Frames of some kinds from the WebSocket."""
         from pulse_sdk.realtime import Frames
 
-        return Frames(self, kinds, after)
+        return Frames(self, kinds, after, heartbeat)
 
     def drive(self, flow: Generator[Step, Any, T]) -> T:
         """Carry out a flow's steps until it returns or raises."""
@@ -255,11 +257,13 @@ class AsyncPulse(BaseClient):
         """The list that starts with this call."""
         return AsyncListing(self.send, call)
 
-    def listen(self, kinds: tuple[type[FrameT], ...], after: int | None) -> AsyncFrames[FrameT]:
+    def listen(
+        self, kinds: tuple[type[FrameT], ...], after: int | None, heartbeat: float
+    ) -> AsyncFrames[FrameT]:
         """Frames of some kinds from the WebSocket."""
         from pulse_sdk.realtime import AsyncFrames
 
-        return AsyncFrames(self, kinds, after)
+        return AsyncFrames(self, kinds, after, heartbeat)
 
     async def drive(self, flow: Generator[Step, Any, T]) -> T:
         """Carry out a flow's steps until it returns or raises."""
