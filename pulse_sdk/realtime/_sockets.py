@@ -32,6 +32,7 @@ def _options(step: OpenSocket) -> dict[str, Any]:
         "ping_timeout": step.heartbeat,
         "close_timeout": _CLOSE_SECONDS,
         "max_queue": _WAITING_FRAMES,
+        "compression": None,  # the service has none, and what is read at once stays bounded
         "logger": _log,
     }
 

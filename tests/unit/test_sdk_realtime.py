@@ -3,110 +3,44 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from http import HTTPStatus
 from typing import Any
 
 import httpx
 import pytest
-from websockets.asyncio.server import Server, ServerConnection, serve
-from websockets.http11 import Request, Response
+from websockets.asyncio.server import ServerConnection
 
 from pulse_sdk import (
     AsyncPulse,
-    Backoff,
     ConnectionFailed,
     Forbidden,
     InvalidInput,
     NotAuthenticated,
     Pulse,
-    Retries,
     ServerError,
     UnreadableAnswer,
 )
 from pulse_sdk.contract.users import Tokens
-
-ID = "0190b6f0-0000-7000-8000-000000000001"
-QUICK = Retries(limit=1, backoff=Backoff(first=0.001, most=0.01))
-
-
-def frame(text: str, position: int = 1) -> str:
-    message = {"id": ID, "conversation_id": ID, "sender_id": ID, "text": text}
-    message["created_at"] = "2026-01-01T00:00:00Z"
-    return json.dumps({"type": "message", "position": position, "data": message})
-
-
-class Gateway:
-    """Refuses handshakes with the scripted statuses, then serves one script per connection."""
-
-    def __init__(self) -> None:
-        self.refusals: list[HTTPStatus] = []
-        self.seen: list[str | None] = []
-        self.connections: list[Callable[[ServerConnection], Awaitable[Any]]] = []
-        self.closes: asyncio.Queue[int | None] = asyncio.Queue()
-        self.paths: list[str] = []
-        self.position = 0
-        self.greeting = ""
-        self.url = ""
-
-    def check(self, connection: ServerConnection, request: Request) -> Response | None:
-        self.seen.append(request.headers.get("Authorization"))
-        self.paths.append(request.path)
-        if self.refusals:
-            return connection.respond(self.refusals.pop(0), "no\n")
-        return None
-
-    async def handle(self, connection: ServerConnection) -> None:
-        after = connection.request.path.partition("after=")[2] if connection.request else ""
-        ready = json.dumps({"type": "ready", "position": int(after or self.position)})
-        await connection.send(self.greeting or ready)
-        script = self.connections.pop(0) if self.connections else wait
-        await script(connection)
-        await connection.wait_closed()
-        self.closes.put_nowait(connection.close_code)
-
-
-async def wait(connection: ServerConnection) -> None:
-    await connection.wait_closed()
-
-
-def saying(*frames: str, then_break: bool = False) -> Callable[[ServerConnection], Awaitable[None]]:
-    async def script(connection: ServerConnection) -> None:
-        for text in frames:
-            await connection.send(text)
-        if then_break:
-            connection.transport.abort()
-
-    return script
+from tests.unit.live_support import (
+    ID,
+    QUICK,
+    Gateway,
+    frame,
+    listen_blocking,
+    listening,
+    saying,
+    serving,
+    text_of,
+)
 
 
 @pytest.fixture
 async def gateway() -> AsyncIterator[Gateway]:
-    gateway = Gateway()
-    server: Server
-    async with serve(
-        gateway.handle, "127.0.0.1", 0, process_request=gateway.check, close_timeout=1
-    ) as server:
-        port = next(iter(server.sockets)).getsockname()[1]
-        gateway.url = f"http://127.0.0.1:{port}"
+    async with serving(Gateway()) as gateway:
         yield gateway
-
-
-@contextlib.asynccontextmanager
-async def listening(gateway: Gateway, **options: Any) -> AsyncIterator[Any]:
-    async with (
-        AsyncPulse(gateway.url, retries=QUICK, **{"token": "access-0", **options}) as client,
-        client.realtime.messages() as frames,
-    ):
-        yield frames
-
-
-async def text_of(frames: Any) -> str:
-    async with asyncio.timeout(5):
-        return str((await anext(frames)).data.text)
 
 
 async def test_messages_arrive_and_the_token_is_in_the_handshake(gateway: Gateway) -> None:
@@ -277,11 +211,6 @@ async def test_the_token_is_in_no_log(gateway: Gateway, caplog: pytest.LogCaptur
     client_log = [r.getMessage() for r in caplog.records if r.name.startswith("pulse_sdk")]
     assert any("GET /api/v1/ws" in line for line in client_log)
     assert not any("very-secret" in line for line in client_log)
-
-
-def listen_blocking(url: str, token: str = "access-0", count: int = 0) -> list[str]:
-    with Pulse(url, token=token, retries=QUICK) as client, client.realtime.messages() as frames:
-        return [next(frames).data.text for _ in range(count)]
 
 
 async def test_the_blocking_twin_receives_reconnects_and_closes(gateway: Gateway) -> None:
