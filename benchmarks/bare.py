@@ -7,6 +7,7 @@ compares the services with. Run by it, with a service's own settings.
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
@@ -14,17 +15,17 @@ from uuid import UUID
 
 import aiohttp
 import aiopg
+import jwt
 import orjson
 import uvloop
 from aiohttp import web
 from redis.asyncio import Redis
 
-from pulse_sdk.contract.domain import PostCreated, PostCreatedEvent
-from services.kit.auth import service_token
+from pulse_sdk.contract.posts import Post
+from services.kit.auth import SERVICE_ISSUER
 from services.kit.cache import open_redis
 from services.kit.db import dsn
 from services.kit.ids import new_id
-from services.kit.outbox import envelope, event_params
 from services.kit.settings import Settings, load_settings
 from services.notifications import store as notifications
 from services.posts import store as posts
@@ -32,6 +33,7 @@ from services.social.scripts import READ
 from services.social.timelines import _BY, _MERGED, _PREFIX
 
 _LAST = UUID(int=(1 << 128) - 1)
+_POST = tuple(Post.model_fields)
 
 
 class Bare:
@@ -45,8 +47,11 @@ class Bare:
         self._http = http
         self._read_timelines = redis.register_script(READ)
         self._posts_url = orjson.loads(settings.peers_file.read_bytes())["posts"][0]
+        key = settings.service_key.get_secret_value()
+        claims = {"iss": SERVICE_ISSUER, "sub": "social", "aud": "posts"}
+        token = jwt.encode({**claims, "exp": time.time() + 3600}, key, algorithm="HS256")
         self._posts_headers = {
-            "Authorization": f"Bearer {service_token(settings, 'posts')}",
+            "Authorization": f"Bearer {token}",
             "Content-Type": "application/json",
         }
 
@@ -59,25 +64,35 @@ class Bare:
         """Select a page of posts."""
         params = {"author_id": UUID(request.query["author_id"]), "before": _LAST, "count": 21}
         rows = await self._rows(posts._NEWEST_BY_AUTHOR.sql, params)
-        return _json(orjson.dumps({"items": rows[:20], "next_cursor": None}))
+        items = [dict(zip(_POST, (*row, None), strict=True)) for row in rows[:20]]
+        return _json(orjson.dumps({"items": items, "next_cursor": None}))
 
     async def create_post(self, request: web.Request) -> web.Response:
         """Insert a post with its event, and cache it."""
         text = orjson.loads(await request.read())["text"]
         post_id, author_id, now = new_id(), new_id(), datetime.now(UTC)
-        event = envelope(
-            PostCreatedEvent, "posts", PostCreated(post_id=post_id, author_id=author_id)
-        )
+        event = {
+            "specversion": "1.0",
+            "id": new_id(),
+            "source": "/services/posts",
+            "time": now,
+            "datacontenttype": "application/json",
+            "type": "post.created",
+            "data": {"post_id": post_id, "author_id": author_id},
+        }
         params = {
             "id": post_id,
             "author_id": author_id,
             "text": text,
             "created_at": now,
             "key": None,
-            **event_params(event),
+            "event_id": event["id"],
+            "event_type": event["type"],
+            "event_envelope": orjson.dumps(event).decode(),
         }
         await self._rows(posts._INSERT.sql, params)
-        body = orjson.dumps({"id": post_id, "text": text, "created_at": now})
+        post = (post_id, author_id, text, 0, 0, now, None, 1, None)
+        body = orjson.dumps(dict(zip(_POST, post, strict=True)))
         pipe = self._redis.pipeline(transaction=False)
         pipe.set(f"posts:bare:{post_id}", body, ex=60, nx=True)
         await pipe.execute()
@@ -94,6 +109,7 @@ class Bare:
             data=orjson.dumps({"ids": [member.decode() for member in ids]}),
             headers=self._posts_headers,
         ) as answer:
+            answer.raise_for_status()
             return _json(await answer.read())
 
     async def unread(self, request: web.Request) -> web.Response:
@@ -124,7 +140,7 @@ def bare_app(settings: Settings, case: str) -> web.Application:
         async with (
             aiopg.create_pool(dsn(settings), minsize=1, maxsize=settings.pool_size) as pool,
             open_redis(settings) as redis,
-            aiohttp.ClientSession() as http,
+            aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http,
         ):
             app[_BARE] = Bare(settings, pool, redis, http)
             yield
