@@ -32,6 +32,7 @@ from pulse_cli.commands.down import down
 from pulse_cli.commands.events import events
 from pulse_cli.commands.health import health
 from pulse_cli.commands.logs import logs
+from pulse_cli.commands.render import render
 from pulse_cli.commands.restart import restart
 from pulse_cli.commands.scale import scale
 from pulse_cli.commands.seed import seed
@@ -52,6 +53,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     health,
     seed,
     bench,
+    render,
 )
 """Every command, in the order of `pulse --help`; its name is the function's."""
 

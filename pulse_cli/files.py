@@ -1,4 +1,4 @@
-"""Private files, replaced whole: a reader sees the old content or the new, never a part."""
+"""Files replaced whole: a reader sees the old content or the new, never a part."""
 
 from __future__ import annotations
 
@@ -24,14 +24,28 @@ def write_private(path: Path, content: str) -> bool:
     Raises:
         OSError: it cannot be written; the old content is then still whole.
     """
+    return _replace(path, content, 0o600)
+
+
+def write_public(path: Path, content: str) -> bool:
+    """Do the same with a file that everybody may read (0644).
+
+    Raises:
+        OSError: it cannot be written; the old content is then still whole.
+    """
+    return _replace(path, content, 0o644)
+
+
+def _replace(path: Path, content: str, mode: int) -> bool:
     if _read(path) == content:
-        path.chmod(0o600)
+        path.chmod(mode)
         return False
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     new = Path(name)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(content)
+        new.chmod(mode)
         new.replace(path)
     except BaseException:
         new.unlink(missing_ok=True)

@@ -10,11 +10,11 @@ from jinja2 import UndefinedError
 from supervisor.datatypes import RestartUnconditionally
 from supervisor.options import ServerOptions
 
-from pulse_cli import render
 from pulse_cli.components import Binaries
 from pulse_cli.errors import Unusable
 from pulse_cli.programs import service_environment
-from pulse_cli.render import render_local
+from pulse_cli.render.jinja import fill
+from pulse_cli.render.local import render_local
 from pulse_cli.stack.load import load_stack
 from pulse_cli.stack.model import ROUTES, SERVICE_NAMES, Stack
 from pulse_cli.stack.secrets import Secrets, ensure_secrets
@@ -66,7 +66,7 @@ def test_a_file_is_written_only_when_it_changes(tmp_path: Path) -> None:
 
 def test_a_missing_value_is_an_error() -> None:
     with pytest.raises(UndefinedError):
-        render._render("redis/redis.conf.j2")
+        fill("redis/redis.conf.j2")
 
 
 def test_envoy_routes_every_route_and_knows_every_service(tmp_path: Path) -> None:

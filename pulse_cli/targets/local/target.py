@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from pulse_cli.components import Binaries, find_binaries
 from pulse_cli.errors import ConfigError, NotHealthy, Unusable
 from pulse_cli.files import private_folder, write_private
-from pulse_cli.render import render_local
+from pulse_cli.render.local import render_local
 from pulse_cli.stack.load import running_stack
 from pulse_cli.stack.model import ServiceName, Stack
 from pulse_cli.stack.secrets import OPERATOR, Secrets, ensure_secrets

@@ -1,7 +1,6 @@
-"""Stack → templates → files: everything that the local target's programs read.
+"""Everything that the local target's programs read.
 
-Templates are strict (a missing value is an error), files are private (they hold keys and
-hashes), stamped with the version that wrote them, and written only when they change.
+Files are private (they hold keys and hashes), and written only when they change.
 """
 
 from __future__ import annotations
@@ -11,12 +10,7 @@ import hashlib
 import json
 import re
 import resource
-import shlex
-from functools import cache
-from importlib.metadata import version
 from pathlib import Path
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pulse_cli.components import Binaries
 from pulse_cli.errors import Unusable
@@ -32,6 +26,7 @@ from pulse_cli.programs import (
     peers,
     scraped,
 )
+from pulse_cli.render.jinja import fill
 from pulse_cli.stack.model import ROUTES, SERVICE_NAMES, Stack
 from pulse_cli.stack.secrets import OPERATOR, Secrets
 from pulse_cli.targets.local.processes import LABEL
@@ -39,9 +34,6 @@ from pulse_cli.targets.local.runtime import supervisor_socket
 
 PLAIN_PATH = re.compile(r"[\w ./@+,:=~-]+")
 """Paths that RabbitMQ hands to a shell unharmed and that Supervisor does not expand."""
-
-NOT_IN_INI = re.compile(r"[\r\n]|\s[;#]")
-"""What Supervisor's configuration cannot hold: it has no escape for these."""
 
 
 def render_local(
@@ -71,7 +63,7 @@ def render_local(
     serving = serving or stack
     render_gateway(serving, secrets, state)
     files = {
-        "supervisord.conf": _render(
+        "supervisord.conf": fill(
             "supervisor/supervisord.conf.j2",
             state=state,
             socket=supervisor_socket(state),
@@ -79,17 +71,15 @@ def render_local(
             descriptors=_descriptors(),
             programs=list(local_programs(stack, state, binaries)),
         ),
-        "redis.conf": _render(
+        "redis.conf": fill(
             "redis/redis.conf.j2",
             redis=stack.redis,
             data=state / "data" / "redis",
             operator_hash=_sha256(secrets.get(OPERATOR, "redis_password")),
             users={name: _sha256(secrets.get(name, "redis_password")) for name in SERVICE_NAMES},
         ),
-        "rabbitmq.conf": _render(
-            "rabbitmq/rabbitmq.conf.j2", definitions=folder / "definitions.json"
-        ),
-        "definitions.json": _render(
+        "rabbitmq.conf": fill("rabbitmq/rabbitmq.conf.j2", definitions=folder / "definitions.json"),
+        "definitions.json": fill(
             "rabbitmq/definitions.json.j2",
             user=BROKER_USER,
             vhost=BROKER_VHOST,
@@ -100,7 +90,7 @@ def render_local(
         "enabled_plugins": "[].\n",
         "rabbitmq-env.conf": "",
         "peers.json": json.dumps(peers(serving), indent=2) + "\n",
-        "prometheus.yml": _render(
+        "prometheus.yml": fill(
             "prometheus/prometheus.yml.j2",
             folder=folder,
             gateway=stack.gateway,
@@ -124,10 +114,10 @@ def render_gateway(stack: Stack, secrets: Secrets, state: Path) -> None:
     endpoints = private_folder(folder / "eds")
     for name in SERVICE_NAMES:
         ports = [stack.instance_port(name, i) for i in range(stack.services[name].replicas)]
-        content = _render("envoy/endpoints.json.j2", service=name, host=LOOPBACK, ports=ports)
+        content = fill("envoy/endpoints.json.j2", service=name, host=LOOPBACK, ports=ports)
         write_private(endpoints / f"{name}.json", content)
     key = base64.urlsafe_b64encode(secrets.get(OPERATOR, "token_key").encode()).decode()
-    config = _render(
+    config = fill(
         "envoy/envoy.json.j2",
         gateway=stack.gateway,
         tokens=stack.tokens,
@@ -140,42 +130,6 @@ def render_gateway(stack: Stack, secrets: Secrets, state: Path) -> None:
         key=key.rstrip("="),
     )
     write_private(folder / "envoy.json", config)
-
-
-def _render(template: str, **values: object) -> str:
-    return _environment().get_template(template).render(values)
-
-
-@cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("templates", ""),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,  # noqa: S701 - no HTML is rendered; each format has its own filter
-    )
-    environment.globals["version"] = version("pulse-platform")
-    environment.filters["json"] = lambda value: json.dumps(value, default=str, ensure_ascii=False)
-    environment.filters["seconds"] = lambda value: f"{value:.9f}s"
-    environment.filters["command"] = lambda argv: _ini(shlex.join(argv))
-    environment.filters["ini"] = _ini
-    environment.filters["quoted"] = _quoted
-    return environment
-
-
-def _ini(value: object) -> str:
-    text = str(value)
-    if NOT_IN_INI.search(text):
-        raise Unusable(f"{text!r} cannot be used: it has a line break, or ; or # after a space")
-    return text.replace("%", "%%")
-
-
-def _quoted(value: object) -> str:
-    if '"' in str(value):
-        raise Unusable(f"{str(value)!r} cannot be used: it has a double quote")
-    return f'"{_ini(value)}"'
 
 
 def _descriptors() -> int:

@@ -1,0 +1,57 @@
+"""`pulse render`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pulse_cli.context import JSON, Root
+
+ALL = "all"
+
+
+def render(
+    ctx: typer.Context,
+    what: Annotated[str, typer.Argument(metavar="[WHAT|all]", help="What to render.")] = ALL,
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", metavar="DIR", help="Where to; below the project folder."),
+    ] = Path("rendered"),
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Write nothing; exit 3 when files differ from the stack."),
+    ] = False,
+    as_json: Annotated[bool, JSON] = False,
+) -> None:
+    """Write the configured stack as files for other tools, each kind into a folder of its name."""
+    from pulse_cli.errors import CheckFailed, ConfigError
+    from pulse_cli.output import emit_json, people, table
+    from pulse_cli.render import folder
+    from pulse_cli.render.renderables import RENDERABLES
+
+    if what not in (*RENDERABLES, ALL):
+        raise ConfigError(
+            f"there is no {what!r} to render; there are {', '.join(RENDERABLES)}, all"
+        )
+    root = Root.of(ctx)
+    into = root.project_dir / output
+    chosen = RENDERABLES if what == ALL else {what: RENDERABLES[what]}
+    rendered = {name: files(root.stack) for name, files in chosen.items()}
+    found = (folder.differences if check else folder.write)(into, rendered)
+    count = sum(len(files) for files in rendered.values())
+    if as_json:
+        changes = [{"path": one.path, "change": one.change} for one in found]
+        emit_json({"folder": str(into), "files": count, "changes": changes})
+    elif found:
+        table(("FILE", "WAS" if not check else "IS"), [(one.path, one.change) for one in found])
+    if check and found:
+        again = f"pulse render {what} -o {output}"
+        raise CheckFailed(
+            f"{len(found)} files below {into} differ from the stack; write them: {again}"
+        )
+    if not as_json:
+        people().print(
+            f"{count} files below {into}: {len(found) or 'none'} changed", soft_wrap=True
+        )

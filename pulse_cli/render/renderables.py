@@ -1,0 +1,21 @@
+"""The table of what `pulse render` can render.
+
+To add one, write a module beside this with a function `files(stack)` and add its line here.
+What it returns must follow from the stack alone: no time, no chance, no secret, no file read but
+its templates. Where a secret belongs, the text refers to the file or the variable that holds it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from pulse_cli.render import prometheus
+from pulse_cli.stack.model import Stack
+
+Files = Mapping[str, str]
+"""Text by relative path (`/` between its parts), below the folder of the renderable's name."""
+
+RENDERABLES: Mapping[str, Callable[[Stack], Files]] = {
+    "prometheus": prometheus.files,
+}
+"""What each renderable's files are."""
