@@ -153,6 +153,10 @@ class Postgres(_Frozen):
 
     host: Host = "127.0.0.1"
     port: Port = 15432
+    replica: bool = False
+    """Whether a streaming standby runs beside it, which serves lists to who has just written none
+    of them."""
+    replica_port: Port = 15433
 
 
 class Redis(_Frozen):
@@ -231,9 +235,14 @@ class Stack(_Frozen):
 
     @property
     def max_connections(self) -> int:
-        """PostgreSQL connections: every pool at its fullest, a relay each, and ten to spare."""
+        """PostgreSQL connections: every pool at its fullest, a relay each, and ten to spare.
+
+        With a replica each instance also watches how far the server is; the replica's own pools
+        and watchers are no more than these.
+        """
         pools = (self.services[name] for name in SERVICE_NAMES)
-        return sum(s.replicas * (s.pool_size + 1) for s in pools) + 10
+        beside = 2 if self.postgres.replica else 1
+        return sum(s.replicas * (s.pool_size + beside) for s in pools) + 10
 
     @property
     def gateway_url(self) -> str:
@@ -256,6 +265,8 @@ class Stack(_Frozen):
             "rabbitmq-dist": self.rabbitmq.dist_port,
             "epmd": self.rabbitmq.epmd_port,
         }
+        if self.postgres.replica:
+            found["postgres-replica"] = self.postgres.replica_port
         for name in SERVICE_NAMES:
             for i in range(self.services[name].replicas):
                 found[f"{name}-{i}"] = self.instance_port(name, i)

@@ -32,6 +32,10 @@ class Settings(BaseSettings):
     database_sslmode: Literal["disable", "require", "verify-full"] = "require"
     """Not libpq's `prefer`: it may fall back to a second socket behind the event loop's back."""
     pool_size: int = Field(default=10, ge=1, le=20)
+    """Most connections of this instance, to the server and to the replica each."""
+    replica_host: str | None = None
+    """A streaming standby of the server, for lists; without one the server is asked for all."""
+    replica_port: int = 5432
 
     redis_host: str
     redis_port: int = 6379
