@@ -8,21 +8,20 @@ from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     PlainSerializer,
     PlainValidator,
     model_validator,
 )
 
+from pulse_cli.stack.base import Frozen, Port
+from pulse_cli.stack.containers import Compose, Images
+
 ServiceName = Literal["users", "posts", "events", "messaging", "social", "notifications"]
 SERVICE_NAMES: tuple[ServiceName, ...] = get_args(ServiceName)
 
 TargetName = Literal["local"]
 TARGET_NAMES: tuple[TargetName, ...] = get_args(TargetName)
-
-Port = Annotated[int, Field(ge=1, le=65535)]
 
 
 def _address(host: str) -> str:
@@ -47,11 +46,7 @@ Network = Annotated[
 ]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Route(_Frozen):
+class Route(Frozen):
     """A path prefix and the service behind it.
 
     `public` paths need no token at the gateway; `probe` is a cheap GET below the prefix that
@@ -110,7 +105,7 @@ SUBSCRIPTIONS: tuple[str, ...] = (
 queue of that name with `.parked` behind it."""
 
 
-class Service(_Frozen):
+class Service(Frozen):
     """One service: instance `i` listens on `port + 100 * i`."""
 
     port: Port
@@ -119,7 +114,7 @@ class Service(_Frozen):
     """Most PostgreSQL connections of one instance."""
 
 
-class Services(_Frozen):
+class Services(Frozen):
     """The six services."""
 
     users: Service = Service(port=8081)
@@ -134,9 +129,14 @@ class Services(_Frozen):
         return service
 
 
-class Gateway(_Frozen):
+GatewayKind = Literal["kong", "envoy"]
+
+
+class Gateway(Frozen):
     """What the gateway listens on and the policies that it enforces."""
 
+    kind: GatewayKind = "kong"
+    """Which program enforces them where containers run; the local target has Envoy alone."""
     host: Host = "127.0.0.1"
     port: Port = 8000
     admin_port: Port = 8001
@@ -148,7 +148,7 @@ class Gateway(_Frozen):
     timeout_seconds: Annotated[float, Field(gt=0)] = 30.0
 
 
-class Postgres(_Frozen):
+class Postgres(Frozen):
     """The database server; one database and two roles (owner, application) a service."""
 
     host: Host = "127.0.0.1"
@@ -159,14 +159,14 @@ class Postgres(_Frozen):
     replica_port: Port = 15433
 
 
-class Redis(_Frozen):
+class Redis(Frozen):
     """The cache and session store; one namespace and one ACL user a service."""
 
     host: Host = "127.0.0.1"
     port: Port = 16379
 
 
-class RabbitMQ(_Frozen):
+class RabbitMQ(Frozen):
     """The broker. `dist_port` and `epmd_port` are Erlang's own."""
 
     host: Host = "127.0.0.1"
@@ -175,7 +175,7 @@ class RabbitMQ(_Frozen):
     epmd_port: Port = 15674
 
 
-class Tokens(_Frozen):
+class Tokens(Frozen):
     """Access tokens (JWT, HS256) and refresh tokens. A revoked session ends within `access_ttl`."""
 
     issuer: str = "pulse"
@@ -191,14 +191,14 @@ def _url(text: str) -> str:
     return text
 
 
-class Observability(_Frozen):
+class Observability(Frozen):
     """Where the services tell of what they do, beside their logs and metrics."""
 
     otlp_endpoint: Annotated[str, AfterValidator(_url)] | None = None
     """An OpenTelemetry collector (OTLP/HTTP) for spans; without one none are made."""
 
 
-class Push(_Frozen):
+class Push(Frozen):
     """How notifications are pushed to devices (Web Push)."""
 
     contact: Annotated[str, Field(pattern=r"^(mailto:.+@.+|https://.+)$")] = (
@@ -209,7 +209,7 @@ class Push(_Frozen):
     """Whether devices may have endpoints that are not on the internet; for tests."""
 
 
-class Targets(_Frozen):
+class Targets(Frozen):
     """What `pulse bench` holds a stack to (source: the platform's service-level objectives)."""
 
     p95_ms: Annotated[float, Field(gt=0)] = 200.0
@@ -219,7 +219,7 @@ class Targets(_Frozen):
     error_rate: Annotated[float, Field(gt=0, lt=1)] = 0.001
 
 
-class Stack(_Frozen):
+class Stack(Frozen):
     """Everything that is known of a stack before it runs."""
 
     target: TargetName = "local"
@@ -232,6 +232,8 @@ class Stack(_Frozen):
     observability: Observability = Observability()
     push: Push = Push()
     targets: Targets = Targets()
+    images: Images = Images()
+    compose: Compose = Compose()
 
     @property
     def max_connections(self) -> int:
