@@ -63,7 +63,7 @@ class Cache:
         self._redis = redis
         self._prefix = f"{service}:{kind}:"
         self._ttl = ttl_seconds
-        self._loading: dict[str, asyncio.Task[object]] = {}
+        self._loading: dict[str, asyncio.Task[bytes]] = {}
         self._hits, self._misses, self._errors = (
             CACHE.labels(kind, outcome) for outcome in ("hit", "miss", "error")
         )
@@ -80,9 +80,10 @@ class Cache:
             return [None] * len(ids)
         # This client does not decode; what was dropped lately is as good as not there.
         entries = [entry or None for entry in cast("list[bytes | None]", found)]
-        missing = entries.count(None)
-        self._misses.inc(missing)
-        self._hits.inc(len(entries) - missing)
+        if missing := entries.count(None):
+            self._misses.inc(missing)
+        if missing < len(entries):
+            self._hits.inc(len(entries) - missing)
         return entries
 
     async def fill_many(self, entries: Mapping[Any, bytes]) -> None:
@@ -110,26 +111,32 @@ class Cache:
             self._failed(error)
 
     async def get_or_load(self, key: object, model: type[M], load: Callable[[], Awaitable[M]]) -> M:
+        """What `json_or_load` gives, read as its model.
+
+        Raises:
+            Whatever `load` raises.
+        """
+        return model.model_validate_json(await self.json_or_load(key, load))
+
+    async def json_or_load(self, key: object, load: Callable[[], Awaitable[BaseModel]]) -> bytes:
         """The entry, or what `load` gives, which is then kept. Concurrent callers share one load.
 
         Raises:
             Whatever `load` raises.
         """
-        (found,) = await self.get_many([key])
+        (found,) = await self.get_many((key,))
         if found is not None:
-            return model.model_validate_json(found)
+            return found
         name = str(key)
         task = self._loading.get(name)
         if task is None:
             task = self._loading[name] = asyncio.ensure_future(self._load(name, load))
             task.add_done_callback(lambda _: self._loading.pop(name, None))
-        loaded = await asyncio.shield(task)
-        assert isinstance(loaded, model)  # noqa: S101 - a key always loads one model
-        return loaded
+        return await asyncio.shield(task)
 
-    async def _load(self, key: str, load: Callable[[], Awaitable[BaseModel]]) -> object:
-        loaded = await load()
-        await self.fill_many({key: loaded.model_dump_json().encode()})
+    async def _load(self, key: str, load: Callable[[], Awaitable[BaseModel]]) -> bytes:
+        loaded = (await load()).model_dump_json().encode()
+        await self.fill_many({key: loaded})
         return loaded
 
     def _failed(self, error: Exception) -> None:

@@ -165,8 +165,13 @@ def _handler(
             verify_service_token(settings, token, declared.callers)
         query = None if declared.query is NoneType else parse_query(request, declared.query)
         body = None if declared.body is NoneType else await parse_body(request, declared.body)
-        with deadline_from(request.headers.get(DEADLINE_HEADER)):
-            answer = await declared.handler(Call(request, body, query, identity))
+        call = Call(request, body, query, identity)
+        deadline = request.headers.get(DEADLINE_HEADER)
+        if deadline is None:
+            answer = await declared.handler(call)
+        else:
+            with deadline_from(deadline):
+                answer = await declared.handler(call)
         if answer is None:
             return web.Response(status=declared.status)
         return web.Response(
@@ -185,11 +190,13 @@ def parse_query(request: web.Request, model: type[M]) -> M:
     Raises:
         ServiceError: 422, naming each invalid field.
     """
-    repeated = [key for key in request.query if len(request.query.getall(key)) > 1]
-    if repeated:
-        raise ServiceError.invalid([FieldError(field=repeated[0], message="is given twice")])
+    given = request.query
+    fields = dict(given)
+    if len(fields) < len(given):
+        repeated = next(key for key in fields if len(given.getall(key)) > 1)
+        raise ServiceError.invalid([FieldError(field=repeated, message="is given twice")])
     try:
-        return model.model_validate_strings(dict(request.query))
+        return model.model_validate_strings(fields)
     except ValidationError as error:
         raise ServiceError.invalid(field_errors(error)) from None
 

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from uuid_utils import uuid7 as native_uuid7
 from uuid_utils.compat import uuid7
 
 
 def new_id() -> UUID:
     """A new UUIDv7."""
     return uuid7()
+
+
+def new_text_id() -> str:
+    """A new UUIDv7 as text, for what is never looked at as a UUID."""
+    return str(native_uuid7())

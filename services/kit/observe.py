@@ -15,7 +15,7 @@ from aiohttp.typedefs import Handler
 from prometheus_client import Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from services.kit.ids import new_id
+from services.kit.ids import new_text_id
 from services.kit.tracing import TRACE_HEADER, Span, begin, exporting, trace_id
 
 CORRELATION_HEADER = "X-Correlation-ID"
@@ -87,7 +87,7 @@ async def observed(request: web.Request, handler: Handler) -> web.StreamResponse
     """Time every request and carry its correlation id; the outermost middleware."""
     started = time.perf_counter()
     given = request.headers.get(CORRELATION_HEADER)
-    current = given if given and len(given) <= 128 and given.isprintable() else str(new_id())
+    current = given if given and len(given) <= 128 and given.isprintable() else new_text_id()
     token = correlation_id.set(current)
     named: set[str] = set()
     _degraded.set(named)  # each request sets its own, so that none is left to the next

@@ -21,7 +21,7 @@ from pulse_sdk.contract.users import (
     User,
     UsersQuery,
 )
-from services.kit.http import Access, Call, endpoint
+from services.kit.http import Access, Call, Encoded, endpoint
 from services.users.service import UsersService
 from services.users.sessions import Client
 
@@ -85,9 +85,9 @@ async def update_me(call: Call[UpdateProfile, None]) -> Me:
     return await call.app[SERVICE].update(call.user, call.body, call.if_match)
 
 
-async def profile(call: Call[None, None]) -> User:
+async def profile(call: Call[None, None]) -> Encoded[User]:
     """Anyone's profile."""
-    return await call.app[SERVICE].profile(call.id("user_id"))
+    return Encoded(await call.app[SERVICE].profile(call.id("user_id")))
 
 
 async def search(call: Call[None, UsersQuery]) -> Page[User]:

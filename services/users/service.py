@@ -199,8 +199,8 @@ class UsersService:
         """
         return await self._store.by_id(caller.user_id)
 
-    async def profile(self, user_id: UUID) -> User:
-        """Anyone's profile.
+    async def profile(self, user_id: UUID) -> bytes:
+        """Anyone's profile: the JSON of a `User`, as it is kept.
 
         Raises:
             ServiceError: 404 `user_not_found`.
@@ -209,7 +209,7 @@ class UsersService:
         async def load() -> User:
             return _public(await self._store.by_id(user_id))
 
-        return await self._profiles.get_or_load(user_id, User, load)
+        return await self._profiles.json_or_load(user_id, load)
 
     async def update(
         self, caller: Identity, change: UpdateProfile, versions: frozenset[int] | None
