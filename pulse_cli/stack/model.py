@@ -16,6 +16,7 @@ from pydantic import (
 
 from pulse_cli.stack.base import Frozen, Port
 from pulse_cli.stack.containers import Compose, Images
+from pulse_cli.stack.kubernetes import Kubernetes
 
 ServiceName = Literal["users", "posts", "events", "messaging", "social", "notifications"]
 SERVICE_NAMES: tuple[ServiceName, ...] = get_args(ServiceName)
@@ -234,6 +235,7 @@ class Stack(Frozen):
     targets: Targets = Targets()
     images: Images = Images()
     compose: Compose = Compose()
+    kubernetes: Kubernetes = Kubernetes()
 
     @property
     def max_connections(self) -> int:
@@ -277,6 +279,16 @@ class Stack(Frozen):
     def instance_port(self, name: ServiceName, index: int) -> int:
         """The port of instance `index` (from 0) of a service."""
         return self.services[name].port + 100 * index
+
+    @model_validator(mode="after")
+    def _canary_is_a_service(self) -> Self:
+        canary = self.kubernetes.canary
+        if canary is not None and canary.service not in SERVICE_NAMES:
+            raise ValueError(
+                f"kubernetes.canary.service = {canary.service!r} is no service: "
+                f"there are {', '.join(SERVICE_NAMES)}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _ports_differ(self) -> Self:
