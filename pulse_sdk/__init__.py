@@ -2,8 +2,7 @@
 
     from pulse_sdk import Pulse
 
-    with Pulse("http://127.0.0.1:8000") as client:
-        client.auth.login("ada", password)
+    with Pulse.login("http://127.0.0.1:8000", "ada", password) as client:
         for post in client.feed.list():
             print(post.text)
 
@@ -17,11 +16,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pulse_sdk._flow import Retries
+    from pulse_sdk.auth import AsyncTokenSource, TokenSource
     from pulse_sdk.backoff import Backoff
+    from pulse_sdk.breaker import Breaker, BreakerPolicy
     from pulse_sdk.client import AsyncPulse, Pulse
+    from pulse_sdk.contract.users import Tokens
     from pulse_sdk.errors import (
         AnswerError,
+        CircuitOpen,
         Conflict,
         ConnectionFailed,
         Forbidden,
@@ -32,16 +34,26 @@ if TYPE_CHECKING:
         PulseError,
         RateLimited,
         ServerError,
+        TimedOut,
         UnreadableAnswer,
     )
+    from pulse_sdk.hooks import Hooks
+    from pulse_sdk.options import Retries
+    from pulse_sdk.raw import Answer
 
 __all__ = [
+    "Answer",
     "AnswerError",
     "AsyncPulse",
+    "AsyncTokenSource",
     "Backoff",
+    "Breaker",
+    "BreakerPolicy",
+    "CircuitOpen",
     "Conflict",
     "ConnectionFailed",
     "Forbidden",
+    "Hooks",
     "InvalidInput",
     "InvalidRequest",
     "NotAuthenticated",
@@ -51,14 +63,24 @@ __all__ = [
     "RateLimited",
     "Retries",
     "ServerError",
+    "TimedOut",
+    "TokenSource",
+    "Tokens",
     "UnreadableAnswer",
 ]
 
 _ELSEWHERE = {
+    "Answer": "raw",
     "AsyncPulse": "client",
+    "AsyncTokenSource": "auth",
     "Backoff": "backoff",
+    "Breaker": "breaker",
+    "BreakerPolicy": "breaker",
+    "Hooks": "hooks",
     "Pulse": "client",
-    "Retries": "_flow",
+    "Retries": "options",
+    "TokenSource": "auth",
+    "Tokens": "contract.users",
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 from urllib.parse import quote
 from uuid import UUID, uuid4
 
@@ -13,6 +13,9 @@ from pydantic import BaseModel
 
 from pulse_sdk.contract.common import RequestModel
 from pulse_sdk.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from pulse_sdk.contract.users import Tokens
 
 T = TypeVar("T")
 
@@ -40,8 +43,10 @@ class Call(Generic[T]):
     """The version of the thing that a change is meant for (`If-Match`), None for any."""
     authenticated: bool = True
     """Whether the client's token goes with it."""
-    then: Callable[[T], None] | None = field(default=None, repr=False)
-    """Told the answer before the caller is; how a log-in leaves its tokens with the client."""
+    tokens: Callable[[T], Tokens | None] | None = field(default=None, repr=False)
+    """What the client acts with once the call has succeeded, None to act as nobody."""
+    operation: str = ""
+    """The method that made it, such as `posts.create`."""
 
     def __post_init__(self) -> None:
         for segment in self.segments:

@@ -1,109 +1,129 @@
-"""The clients: options, namespaces, lifecycle, and how each carries out the steps of a call."""
+"""The clients: options, lifecycle, views, and how each carries out the steps of a call."""
 
 from __future__ import annotations
 
 import asyncio
-import threading
+import inspect
 import time
-from collections.abc import Generator
+from collections.abc import Coroutine, Generator, Mapping
+from copy import copy
+from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypedDict, TypeVar
 
 import httpx
 from pydantic import BaseModel
 
-from pulse_sdk._flow import Flow, OpenSocket, RefreshTokens, Retries, Send, Sleep, Step
+from pulse_sdk._areas import Areas
+from pulse_sdk._connection import AsyncConnection, Connection, checked
+from pulse_sdk._flow import (
+    FetchToken,
+    Flow,
+    OpenSocket,
+    RefreshTokens,
+    Send,
+    Sleep,
+    Step,
+    TellTokens,
+    secret,
+)
 from pulse_sdk.auth import Credentials
 from pulse_sdk.contract.common import Page
-from pulse_sdk.errors import InvalidInput
+from pulse_sdk.hooks import Hooks
+from pulse_sdk.options import Options, Retries
 from pulse_sdk.paging import AsyncListing, Listing
+from pulse_sdk.raw import AsyncRawPulse, RawPulse
 
 if TYPE_CHECKING:
     from types import TracebackType
-    from typing import Self
+    from typing import Self, Unpack
 
     from pulse_sdk._call import Call
+    from pulse_sdk.auth import AsyncOnTokens, AsyncTokenSource, OnTokens, TokenSource
+    from pulse_sdk.breaker import Breaker
     from pulse_sdk.contract.users import Tokens
     from pulse_sdk.realtime import AsyncFrames, Frames, Realtime
-    from pulse_sdk.resources.auth import Auth
-    from pulse_sdk.resources.conversations import Conversations
-    from pulse_sdk.resources.events import Events
-    from pulse_sdk.resources.feed import Feed
-    from pulse_sdk.resources.notifications import Notifications
-    from pulse_sdk.resources.posts import Posts
-    from pulse_sdk.resources.social import Social
-    from pulse_sdk.resources.users import Users
 
 T = TypeVar("T")
 PageT = TypeVar("PageT", bound=Page[Any])
 FrameT = TypeVar("FrameT", bound=BaseModel)
-
-DEFAULT_TIMEOUT = 10.0
-"""Seconds to connect, and between two pieces of an answer."""
+AsyncPulseT = TypeVar("AsyncPulseT", bound="AsyncPulse")
 
 
-class BaseClient:
-    """What both clients have: the namespaces, each imported when it is first used."""
+class _Shared(TypedDict, total=False):
+    timeout: float | httpx.Timeout | None
+    deadline: float | None
+    retries: Retries | int | None
+    headers: Mapping[str, str] | None
+    breaker: Breaker | None
+    hooks: Hooks | None
 
-    def __init__(self, base_url: str, token: str | Tokens | None, retries: Retries | None) -> None:
-        self.credentials = Credentials(token)
-        self.flow = Flow(_checked(base_url), retries or Retries(), self.credentials)
 
-    @cached_property
-    def auth(self) -> Auth[Self]:
-        """Registering, logging in and out."""
-        from pulse_sdk.resources.auth import Auth
+class PulseOptions(_Shared, total=False):
+    """What `Pulse.login` passes on to `Pulse`."""
 
-        return Auth(self)
+    http_client: httpx.Client | None
+    on_tokens: OnTokens | None
 
-    @cached_property
-    def users(self) -> Users[Self]:
-        """Profiles."""
-        from pulse_sdk.resources.users import Users
 
-        return Users(self)
+class AsyncPulseOptions(_Shared, total=False):
+    """What `AsyncPulse.login` passes on to `AsyncPulse`."""
 
-    @cached_property
-    def posts(self) -> Posts[Self]:
-        """Posts, likes and comments."""
-        from pulse_sdk.resources.posts import Posts
+    http_client: httpx.AsyncClient | None
+    on_tokens: AsyncOnTokens | None
 
-        return Posts(self)
 
-    @cached_property
-    def social(self) -> Social[Self]:
-        """Who follows whom."""
-        from pulse_sdk.resources.social import Social
+class BaseClient(Areas):
+    """What both clients have besides the areas."""
 
-        return Social(self)
+    def __init__(self, flow: Flow) -> None:
+        self.flow = flow
+        self.credentials = flow.credentials
+        # A view renews tokens as its client does: they are for all.
+        self._renewals = flow
+        self._is_view = False
 
-    @cached_property
-    def feed(self) -> Feed[Self]:
-        """The home feed."""
-        from pulse_sdk.resources.feed import Feed
+    @property
+    def tokens(self) -> Tokens | None:
+        """The log-in's tokens as they are now, to be stored and given to a client's `token` later.
 
-        return Feed(self)
+        Their JSON (`model_dump_json`) shows them, `repr` does not. None when nobody is logged in.
+        """
+        return self.credentials.tokens
 
-    @cached_property
-    def conversations(self) -> Conversations[Self]:
-        """Conversations and their messages."""
-        from pulse_sdk.resources.conversations import Conversations
+    def with_options(
+        self,
+        *,
+        timeout: float | httpx.Timeout | None = None,
+        deadline: float | None = None,
+        retries: Retries | int | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Self:
+        """A view of this client whose calls are made differently; cheap, to be made per call.
 
-        return Conversations(self)
+            client.with_options(deadline=2, retries=0).feed.list()
 
-    @cached_property
-    def notifications(self) -> Notifications[Self]:
-        """What happened and concerns the caller."""
-        from pulse_sdk.resources.notifications import Notifications
+        It shares connections, tokens, hooks and breaker, and is closed with its client.
 
-        return Notifications(self)
+        Args:
+            timeout: Seconds to connect, and between two pieces of an answer; `math.inf` for none.
+            deadline: Seconds for a call with all its attempts and waits; `math.inf` for none.
+            retries: When and how often a call is repeated, or just how often; 0 for not at all.
+            headers: Go along with each request, besides those of the client.
 
-    @cached_property
-    def events(self) -> Events[Self]:
-        """Events that people attend."""
-        from pulse_sdk.resources.events import Events
-
-        return Events(self)
+        Raises:
+            InvalidInput: A value that cannot be used.
+        """
+        options = self.flow.options.changed(
+            timeout=timeout, deadline=deadline, retries=retries, headers=headers
+        )
+        view = copy(self)
+        for name in list(vars(view)):
+            if isinstance(getattr(type(view), name, None), cached_property):
+                del vars(view)[name]  # An area is bound to its client.
+        view.flow = replace(self.flow, options=options)
+        view._is_view = True
+        return view
 
     @cached_property
     def realtime(self) -> Realtime[Self]:
@@ -119,40 +139,81 @@ class BaseClient:
 class Pulse(BaseClient):
     """A blocking client; one may be shared by several threads.
 
-        with Pulse("http://127.0.0.1:8000") as client:
-            client.auth.login("ada", password)
+        with Pulse.login("http://127.0.0.1:8000", "ada", password) as client:
             client.posts.create("Hello")
 
     Args:
         base_url: The gateway's address, without `/api/v1`.
-        token: An access token, or the `Tokens` of an earlier log-in. Not needed to log in.
-        timeout: Seconds to connect, and between two pieces of an answer. 10, or what
-            `http_client` has, when left out.
-        retries: When and how often a call is repeated.
+        token: An access token, the `tokens` of an earlier log-in, or a `TokenSource`.
+        timeout: Seconds to connect, and between two pieces of an answer; `math.inf` for none. 10,
+            or what `http_client` has, when left out.
+        deadline: Seconds for a call with all its attempts and waits; none when left out.
+        retries: When and how often a call is repeated, or just how often.
+        headers: Go along with each request.
+        breaker: Stops calling a server that fails too often; none when left out.
+        hooks: Functions that are told of each request, response and retry.
+        on_tokens: Told each new pair of tokens before any call uses it, and None after a log-out,
+            to store them. What it raises ends the call; the client has the tokens nevertheless.
         http_client: Sends the requests in place of a client of our own, and is never closed.
 
     Raises:
-        InvalidInput: `base_url` or `token` cannot be used.
+        InvalidInput: A value that cannot be used.
     """
 
     def __init__(
         self,
         base_url: str,
         *,
-        token: str | Tokens | None = None,
-        timeout: float | None = None,
-        retries: Retries | None = None,
+        token: str | Tokens | TokenSource | None = None,
+        timeout: float | httpx.Timeout | None = None,
+        deadline: float | None = None,
+        retries: Retries | int | None = None,
+        headers: Mapping[str, str] | None = None,
+        breaker: Breaker | None = None,
+        hooks: Hooks | None = None,
+        on_tokens: OnTokens | None = None,
         http_client: httpx.Client | None = None,
     ) -> None:
-        super().__init__(base_url, token, retries)
-        self._timeout = _timeout(timeout, http_client)
-        self._http = http_client or httpx.Client()
-        self._owns_http = http_client is None
-        self._refreshing = threading.Lock()
+        if timeout is None and http_client is not None:
+            timeout = http_client.timeout
+        options = Options(breaker=breaker, hooks=hooks or Hooks()).changed(
+            timeout=timeout, deadline=deadline, retries=retries, headers=headers
+        )
+        flow = Flow(checked(base_url), Credentials(token), options, on_tokens)
+        super().__init__(flow)
+        self._connection = Connection(http_client)
+
+    @classmethod
+    def login(
+        cls, base_url: str, login: str, password: str, **options: Unpack[PulseOptions]
+    ) -> Self:
+        """A client that acts as the account with this email or username.
+
+        The password is not kept; see `on_tokens` and `tokens` for how to stay logged in.
+
+        Raises:
+            InvalidInput: A value that cannot be used.
+            NotAuthenticated: There is no such account with this password.
+            PulseError: What else a call raises.
+        """
+        client = cls(base_url, **options)
+        try:
+            client.auth.login(login, password)
+        except BaseException:
+            client.close()
+            raise
+        finally:
+            del password  # A traceback may show what its frames hold.
+        return client
+
+    @cached_property
+    def raw(self) -> RawPulse:
+        """The same areas; their methods return an `Answer`: status, headers, attempts and value."""
+        return RawPulse(self)
 
     def send(self, call: Call[T]) -> T:
         """Send a call and return its answer; raises as `Flow.run` does."""
-        return self.drive(self.flow.run(call))
+        return self.drive(self.flow.run(call)).value
 
     def list(self, call: Call[PageT]) -> Listing[PageT]:
         """The list that starts with this call."""
@@ -186,13 +247,17 @@ class Pulse(BaseClient):
     def _perform(self, step: Step) -> Any:
         match step:
             case Send():
-                request = _request(self._http, step, self._timeout)
-                return self._http.send(request, follow_redirects=False)
+                return self._connection.send(step)
             case Sleep():
                 return time.sleep(step.seconds)
             case RefreshTokens():
-                with self._refreshing:
-                    return self.drive(self.flow.refresh(step.stale))
+                return self._connection.renew(
+                    lambda: self.drive(self._renewals.refresh(step.stale)), step.until
+                )
+            case FetchToken():
+                return step.source.token(secret(step.refused))
+            case TellTokens():
+                return step.on_tokens(step.tokens)
             case OpenSocket():
                 from pulse_sdk.realtime import open_socket
 
@@ -200,8 +265,8 @@ class Pulse(BaseClient):
 
     def close(self) -> None:
         """Close the connections, unless they are those of a client that was given."""
-        if self._owns_http:
-            self._http.close()
+        if not self._is_view:
+            self._connection.close()
 
     def __enter__(self) -> Self:
         return self
@@ -218,40 +283,77 @@ class Pulse(BaseClient):
 class AsyncPulse(BaseClient):
     """An asynchronous client; one serves all tasks of an event loop.
 
-        async with AsyncPulse("http://127.0.0.1:8000") as client:
-            await client.auth.login("ada", password)
+        async with AsyncPulse.login("http://127.0.0.1:8000", "ada", password) as client:
             await client.posts.create("Hello")
 
     Args:
         base_url: The gateway's address, without `/api/v1`.
-        token: An access token, or the `Tokens` of an earlier log-in. Not needed to log in.
-        timeout: Seconds to connect, and between two pieces of an answer. 10, or what
-            `http_client` has, when left out.
-        retries: When and how often a call is repeated.
+        token: An access token, the `tokens` of an earlier log-in, or a `TokenSource`, which may be
+            asynchronous; another one is asked in a thread.
+        timeout: Seconds to connect, and between two pieces of an answer; `math.inf` for none. 10,
+            or what `http_client` has, when left out.
+        deadline: Seconds for a call with all its attempts and waits; none when left out.
+        retries: When and how often a call is repeated, or just how often.
+        headers: Go along with each request.
+        breaker: Stops calling a server that fails too often; none when left out.
+        hooks: Functions that are told of each request, response and retry.
+        on_tokens: Told each new pair of tokens before any call uses it, and None after a log-out,
+            to store them; awaited when it is asynchronous. What it raises ends the call; the client
+            has the tokens nevertheless.
         http_client: Sends the requests in place of a client of our own, and is never closed.
 
     Raises:
-        InvalidInput: `base_url` or `token` cannot be used.
+        InvalidInput: A value that cannot be used.
     """
 
     def __init__(
         self,
         base_url: str,
         *,
-        token: str | Tokens | None = None,
-        timeout: float | None = None,
-        retries: Retries | None = None,
+        token: str | Tokens | TokenSource | AsyncTokenSource | None = None,
+        timeout: float | httpx.Timeout | None = None,
+        deadline: float | None = None,
+        retries: Retries | int | None = None,
+        headers: Mapping[str, str] | None = None,
+        breaker: Breaker | None = None,
+        hooks: Hooks | None = None,
+        on_tokens: AsyncOnTokens | None = None,
         http_client: httpx.AsyncClient | None = None,
     ) -> None:
-        super().__init__(base_url, token, retries)
-        self._timeout = _timeout(timeout, http_client)
-        self._http = http_client or httpx.AsyncClient()
-        self._owns_http = http_client is None
-        self._refreshing: asyncio.Task[bool] | None = None
+        if timeout is None and http_client is not None:
+            timeout = http_client.timeout
+        options = Options(breaker=breaker, hooks=hooks or Hooks()).changed(
+            timeout=timeout, deadline=deadline, retries=retries, headers=headers
+        )
+        flow = Flow(checked(base_url), Credentials(token), options, on_tokens)
+        super().__init__(flow)
+        self._connection = AsyncConnection(http_client)
+
+    @classmethod
+    def login(
+        cls, base_url: str, login: str, password: str, **options: Unpack[AsyncPulseOptions]
+    ) -> LogIn[Self]:
+        """A client that acts as the account with this email or username.
+
+        To be awaited, or used with `async with`, which also closes the client. The password is not
+        kept; see `on_tokens` and `tokens` for how to stay logged in.
+
+        Raises:
+            InvalidInput: A value that cannot be used.
+            NotAuthenticated: There is no such account with this password.
+            PulseError: What else a call raises.
+        """
+        client = cls(base_url, **options)
+        return LogIn(client, client.auth.login(login, password))
+
+    @cached_property
+    def raw(self) -> AsyncRawPulse:
+        """The same areas; their methods return an `Answer`: status, headers, attempts and value."""
+        return AsyncRawPulse(self)
 
     async def send(self, call: Call[T]) -> T:
         """Send a call and return its answer; raises as `Flow.run` does."""
-        return await self.drive(self.flow.run(call))
+        return (await self.drive(self.flow.run(call))).value
 
     def list(self, call: Call[PageT]) -> AsyncListing[PageT]:
         """The list that starts with this call."""
@@ -285,36 +387,27 @@ class AsyncPulse(BaseClient):
     async def _perform(self, step: Step) -> Any:
         match step:
             case Send():
-                request = _request(self._http, step, self._timeout)
-                return await self._http.send(request, follow_redirects=False)
+                return await self._connection.send(step)
             case Sleep():
                 return await asyncio.sleep(step.seconds)
             case RefreshTokens():
-                return await self._refresh(step.stale)
+                return await self._connection.renew(
+                    lambda: self.drive(self._renewals.refresh(step.stale)), step.until
+                )
+            case FetchToken():
+                return await _fetched(step)
+            case TellTokens():
+                told = step.on_tokens(step.tokens)
+                return await told if inspect.isawaitable(told) else told
             case OpenSocket():
                 from pulse_sdk.realtime import open_async_socket
 
                 return await open_async_socket(step)
 
-    async def _refresh(self, stale: str) -> bool:
-        # A task of its own, shielded: a refresh token works once, so cancelling one of the calls
-        # that wait for the new tokens must not lose them for the others.
-        if self._refreshing is None:
-            self._refreshing = asyncio.create_task(self.drive(self.flow.refresh(stale)))
-            self._refreshing.add_done_callback(self._refreshed)
-        return await asyncio.shield(self._refreshing)
-
-    def _refreshed(self, task: asyncio.Task[bool]) -> None:
-        self._refreshing = None
-        if not task.cancelled():
-            task.exception()  # Seen, even if every call that waited for it is gone.
-
     async def aclose(self) -> None:
         """Close the connections, unless they are those of a client that was given."""
-        if self._refreshing is not None:
-            await asyncio.wait([self._refreshing])
-        if self._owns_http:
-            await self._http.aclose()
+        if not self._is_view:
+            await self._connection.aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -328,42 +421,38 @@ class AsyncPulse(BaseClient):
         await self.aclose()
 
 
-def _timeout(
-    timeout: float | None, http_client: httpx.Client | httpx.AsyncClient | None
-) -> httpx.Timeout:
-    if timeout is None and http_client is not None:
-        return http_client.timeout
-    return httpx.Timeout(DEFAULT_TIMEOUT if timeout is None else timeout)
+async def _fetched(step: FetchToken) -> str:
+    ask: Any = step.source.token
+    if inspect.iscoroutinefunction(ask):
+        return str(await ask(secret(step.refused)))
+    return str(await asyncio.to_thread(ask, secret(step.refused)))
 
 
-def _request(
-    http: httpx.Client | httpx.AsyncClient, step: Send, timeout: httpx.Timeout
-) -> httpx.Request:
-    return http.build_request(
-        step.method,
-        step.url,
-        params=step.query or None,
-        headers=step.headers,
-        content=step.content,
-        timeout=timeout,
-    )
+class LogIn(Generic[AsyncPulseT]):
+    """A log-in on its way; awaiting it, or `async with`, gives the client."""
 
+    def __init__(self, client: AsyncPulseT, call: Coroutine[Any, Any, Tokens]) -> None:
+        self._client = client
+        self._call = call
 
-def _checked(base_url: str) -> str:
-    """The base URL without a final slash."""
-    try:
-        url = httpx.URL(base_url)
-    except httpx.InvalidURL as error:
-        raise InvalidInput.of("base_url", f"not a URL: {error}") from None
-    if url.userinfo:
-        raise InvalidInput.of("base_url", "must not hold a user name or password; log in instead")
-    if url.scheme not in {"http", "https"} or not url.host:
-        raise InvalidInput.of(
-            "base_url", f"{base_url!r} must look like http://127.0.0.1:8000 or https://example.org"
-        )
-    if url.query or url.fragment:
-        raise InvalidInput.of("base_url", f"{base_url!r} must have no query and no fragment")
-    path = url.path.rstrip("/")
-    if path.endswith("/api/v1"):
-        raise InvalidInput.of("base_url", f"{base_url!r} must not include /api/v1")
-    return str(url.copy_with(path=path or "/")).rstrip("/")
+    async def _done(self) -> AsyncPulseT:
+        try:
+            await self._call
+        except BaseException:
+            await self._client.aclose()
+            raise
+        return self._client
+
+    def __await__(self) -> Generator[Any, None, AsyncPulseT]:
+        return self._done().__await__()
+
+    async def __aenter__(self) -> AsyncPulseT:
+        return await self._done()
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._client.aclose()

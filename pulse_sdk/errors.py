@@ -2,7 +2,9 @@
 
     PulseError
     ├── InvalidInput             an argument or option is wrong; nothing was sent (also ValueError)
-    ├── ConnectionFailed         no answer: refused, unreachable, timed out, broke off
+    ├── ConnectionFailed         no answer: refused, unreachable, broke off
+    │   ├── TimedOut             none in time, or none before the deadline (also TimeoutError)
+    │   └── CircuitOpen          not even asked: the breaker is open; `retry_after` says how long
     └── AnswerError              the server answered, but not with what was asked for
         ├── InvalidRequest       400, 413, 422: `fields` says what is wrong (also InvalidInput)
         ├── NotAuthenticated     401
@@ -11,9 +13,10 @@
         ├── Conflict             409, 412
         ├── RateLimited          429: `retry_after` says when to come back
         ├── ServerError          500 and above
-        └── UnreadableAnswer     a success whose content breaks the contract
+        └── UnreadableAnswer     a success whose content breaks the contract or is too large
 
-No error carries a token, a password or a request's headers.
+Each has `status` (None without an answer), `code`, `correlation_id` and `attempts`. No error
+carries a token, a password or a request's headers.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
@@ -31,9 +35,20 @@ from pulse_sdk.contract.common import FieldError, Problem
 class PulseError(Exception):
     """The base of every error of this client."""
 
+    status: int | None = None
+    """The HTTP status; None when there was no answer."""
+    code: str = "client_error"
+    """The stable, machine-readable reason."""
+    correlation_id: str | None = None
+    """What finds this call in the server's logs; None when nothing was sent."""
+    attempts: int = 0
+    """How often the request was sent."""
+
 
 class InvalidInput(PulseError, ValueError):
     """An argument or option is wrong."""
+
+    code = "invalid_input"
 
     def __init__(self, fields: Sequence[FieldError]) -> None:
         Exception.__init__(self, fields)
@@ -57,14 +72,34 @@ class InvalidInput(PulseError, ValueError):
 class ConnectionFailed(PulseError):
     """The server could not be reached or its answer never came."""
 
-    def __init__(self, reason: str, attempts: int = 1) -> None:
-        super().__init__(reason, attempts)
+    code = "connection_failed"
+
+    def __init__(self, reason: str, attempts: int = 1, correlation_id: str | None = None) -> None:
+        super().__init__(reason, attempts, correlation_id)
         self.reason = reason
         self.attempts = attempts
-        """How often the request was sent."""
+        self.correlation_id = correlation_id
 
     def __str__(self) -> str:
-        return f"{self.reason} ({_times(self.attempts)})"
+        return f"{self.reason} ({', '.join(_facts(self))})"
+
+
+class TimedOut(ConnectionFailed, TimeoutError):
+    """The answer did not come in time: `timeout` between two pieces, or the call's `deadline`."""
+
+    code = "timed_out"
+
+
+class CircuitOpen(ConnectionFailed):
+    """Not sent, since so many calls failed of late (`Breaker`)."""
+
+    code = "circuit_open"
+
+    def __init__(self, reason: str, retry_after: float) -> None:
+        PulseError.__init__(self, reason, retry_after)
+        self.reason = reason
+        self.retry_after = retry_after
+        """Seconds until a call is let through again, to see whether the server is back."""
 
 
 class AnswerError(PulseError):
@@ -77,35 +112,19 @@ class AnswerError(PulseError):
         Exception.__init__(self, problem, attempts, retry_after)
         self.problem = problem
         """The server's problem document, or one made from the status line when it sent none."""
+        self.status: int = problem.status
+        self.code = problem.code
+        self.correlation_id = problem.correlation_id
         self.attempts = attempts
-        """How often the request was sent."""
         self.retry_after = retry_after
         """Seconds the server asked to wait before the next request; None when it did not say."""
-
-    @property
-    def status(self) -> int:
-        """The HTTP status."""
-        return self.problem.status
-
-    @property
-    def code(self) -> str:
-        """The stable, machine-readable reason; `http_<status>` when the server gave none."""
-        return self.problem.code
-
-    @property
-    def correlation_id(self) -> str | None:
-        """What finds this request in the server's logs."""
-        return self.problem.correlation_id
 
     def __str__(self) -> str:
         parts = [f"{self.status} {self.code}: {self.problem.detail or self.problem.title}"]
         parts += [_described(field) for field in self.problem.errors or ()]
-        facts = [_times(self.attempts)]
         if self.retry_after is not None:
-            facts.append(f"retry after {self.retry_after:g} s")
-        if self.correlation_id:
-            facts.append(f"correlation id {self.correlation_id}")
-        return f"{'; '.join(parts)} ({', '.join(facts)})"
+            parts.append(f"retry after {self.retry_after:g} s")
+        return f"{'; '.join(parts)} ({', '.join(_facts(self))})"
 
 
 class InvalidRequest(AnswerError, InvalidInput):
@@ -143,7 +162,7 @@ class ServerError(AnswerError):
 
 
 class UnreadableAnswer(AnswerError):
-    """A success whose content is not what the contract promises."""
+    """A success whose content is not what the contract promises, or too large to be read."""
 
 
 _BY_STATUS: dict[int, type[AnswerError]] = {
@@ -160,30 +179,44 @@ _BY_STATUS: dict[int, type[AnswerError]] = {
 
 
 def answer_error(
-    status: int, headers: Mapping[str, str], content: bytes, attempts: int
+    status: int,
+    headers: Mapping[str, str],
+    content: bytes,
+    attempts: int,
+    correlation_id: str | None = None,
 ) -> AnswerError:
     """The error that an answer means. `headers` finds names whatever their case."""
     try:
         problem = Problem.model_validate_json(content)
     except ValidationError:
-        problem = Problem(title=_phrase(status), status=status, code=f"http_{status}")
-    correlation_id = problem.correlation_id or headers.get("X-Correlation-ID")
-    problem = problem.model_copy(update={"status": status, "correlation_id": correlation_id})
+        problem = Problem(
+            title=_phrase(status),
+            status=status,
+            code=f"http_{status}",
+            detail=_redirect(headers.get("Location")) if 300 <= status < 400 else None,
+        )
+    found = problem.correlation_id or headers.get("X-Correlation-ID") or correlation_id
+    problem = problem.model_copy(update={"status": status, "correlation_id": found})
     kind = _BY_STATUS.get(status, ServerError if status >= 500 else AnswerError)
     return kind(problem, attempts, _seconds(headers.get("Retry-After")))
 
 
 def unreadable(
-    status: int, headers: Mapping[str, str], error: ValidationError, attempts: int
+    status: int,
+    headers: Mapping[str, str],
+    error: ValidationError | str,
+    attempts: int,
+    correlation_id: str | None = None,
 ) -> UnreadableAnswer:
-    """The error of a success that pydantic could not read, without the content itself."""
+    """The error of a success that cannot be used, without the content itself."""
+    detail = error if isinstance(error, str) else "it is not what the contract promises"
     problem = Problem(
         title="Unreadable answer",
         status=status,
         code="unreadable_answer",
-        detail="the server's answer is not what the contract promises",
-        correlation_id=headers.get("X-Correlation-ID"),
-        errors=field_errors(error),
+        detail=f"the server's answer cannot be used: {detail}",
+        correlation_id=headers.get("X-Correlation-ID") or correlation_id,
+        errors=None if isinstance(error, str) else field_errors(error),
     )
     return UnreadableAnswer(problem, attempts)
 
@@ -222,5 +255,16 @@ def _described(field: FieldError) -> str:
     return f"{field.field}: {field.message}" if field.field else field.message
 
 
-def _times(attempts: int) -> str:
-    return "1 attempt" if attempts == 1 else f"{attempts} attempts"
+def _redirect(location: str | None) -> str:
+    """Where a redirect leads, which is not followed: the token must not go elsewhere."""
+    try:
+        parts = urlsplit(location or "")
+        where = f" to {parts.scheme}://{parts.hostname}" if parts.hostname else ""
+    except ValueError:
+        where = ""
+    return f"the server redirects{where}, which is not followed; is base_url right?"
+
+
+def _facts(error: PulseError) -> list[str]:
+    times = "1 attempt" if error.attempts == 1 else f"{error.attempts} attempts"
+    return [times, f"correlation id {error.correlation_id}"] if error.correlation_id else [times]

@@ -6,7 +6,7 @@ import time
 from collections.abc import Generator
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
 from pulse_sdk._flow import Flow, OpenSocket, RefreshTokens, Step, bearer, log
@@ -35,7 +35,7 @@ class Line:
         """Where the next socket continues: that of the last message that was handed out."""
         self._flow = flow
         self._heartbeat = heartbeat
-        self._token: str | None = None
+        self._token: SecretStr | None = None
         self._token_expired = False
         self._established = False
         self._attempts = 0
@@ -86,7 +86,7 @@ class Line:
     def _handshake(self) -> Generator[Step, Any, Any]:
         url = self._flow.websocket_url
         after = "" if self.position is None else f"?after={self.position}"
-        self._token = self._flow.credentials.access_token
+        self._token = yield from self._flow.access_token()
         self._attempts += 1
         try:
             socket, self.position = yield OpenSocket(

@@ -9,6 +9,7 @@ in step.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from functools import wraps
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, overload
@@ -22,13 +23,15 @@ from pulse_sdk.errors import InvalidInput
 if TYPE_CHECKING:
     from typing import Self
 
-    from pulse_sdk.client import AsyncPulse, BaseClient, Pulse
+    from pulse_sdk._areas import Areas
+    from pulse_sdk.client import AsyncPulse, Pulse
     from pulse_sdk.paging import AsyncListing, Listing
+    from pulse_sdk.raw import Answer, AsyncRawPulse, RawPulse
 
 P = ParamSpec("P")
 T = TypeVar("T")
 PageT = TypeVar("PageT", bound=Page[Any])
-ClientT_co = TypeVar("ClientT_co", bound="BaseClient", covariant=True)
+ClientT_co = TypeVar("ClientT_co", bound="Areas", covariant=True)
 
 
 class Resource(Generic[ClientT_co]):
@@ -57,6 +60,12 @@ class endpoint(Generic[P, T]):
     def __get__(
         self, area: Resource[AsyncPulse], owner: type
     ) -> Callable[P, Coroutine[Any, Any, T]]: ...
+    @overload
+    def __get__(self, area: Resource[RawPulse], owner: type) -> Callable[P, Answer[T]]: ...
+    @overload
+    def __get__(
+        self, area: Resource[AsyncRawPulse], owner: type
+    ) -> Callable[P, Coroutine[Any, Any, Answer[T]]]: ...
     def __get__(self, area: Resource[Any] | None, owner: type) -> Any:
         return self if area is None else MethodType(self._method, area)
 
@@ -76,6 +85,12 @@ class listing(Generic[P, PageT]):
     def __get__(
         self, area: Resource[AsyncPulse], owner: type
     ) -> Callable[P, AsyncListing[PageT]]: ...
+    @overload
+    def __get__(self, area: Resource[RawPulse], owner: type) -> Callable[P, Answer[PageT]]: ...
+    @overload
+    def __get__(
+        self, area: Resource[AsyncRawPulse], owner: type
+    ) -> Callable[P, Coroutine[Any, Any, Answer[PageT]]]: ...
     def __get__(self, area: Resource[Any] | None, owner: type) -> Any:
         return self if area is None else MethodType(self._method, area)
 
@@ -83,6 +98,9 @@ class listing(Generic[P, PageT]):
 def _bindable(
     build: Callable[Concatenate[Any, P], Call[Any]], invoke: Callable[[Any, Call[Any]], Any]
 ) -> Callable[..., Any]:
+    area_name, _, name = build.__qualname__.rpartition(".")
+    operation = f"{area_name.lower()}.{name}"
+
     @wraps(build)
     def method(area: Resource[Any], *args: P.args, **kwargs: P.kwargs) -> Any:
         try:
@@ -90,6 +108,8 @@ def _bindable(
         except ValidationError as error:
             # Not chained: pydantic's own error shows the values, which may be secrets.
             raise InvalidInput.from_validation(error) from None
-        return invoke(area._client, call)
+        finally:
+            del args, kwargs  # A traceback may show what its frames hold.
+        return invoke(area._client, replace(call, operation=operation))
 
     return method

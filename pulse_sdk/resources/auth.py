@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from types import NoneType
+
+from pydantic import SecretStr
 
 from pulse_sdk._call import Call, Id, query_of
 from pulse_sdk._flow import refresh_call
@@ -35,7 +36,7 @@ class Auth(Resource[ClientT_co]):
                 email=email, username=username, password=password, display_name=display_name
             ),
             authenticated=False,
-            then=lambda registered: self._client.credentials.keep(registered.tokens),
+            tokens=lambda registered: registered.tokens,
         )
 
     @endpoint
@@ -47,13 +48,13 @@ class Auth(Resource[ClientT_co]):
             Tokens,
             body=Login(login=login, password=password),
             authenticated=False,
-            then=self._client.credentials.keep,
+            tokens=lambda tokens: tokens,
         )
 
     @endpoint
-    def refresh(self, refresh_token: str) -> Call[Tokens]:
+    def refresh(self, refresh_token: str | SecretStr) -> Call[Tokens]:
         """Resume a session from a stored refresh token, which is then used up."""
-        return replace(refresh_call(refresh_token), then=self._client.credentials.keep)
+        return refresh_call(refresh_token)
 
     @endpoint
     def logout(self) -> Call[None]:
@@ -62,7 +63,7 @@ class Auth(Resource[ClientT_co]):
             "POST",
             ("auth", "logout"),
             NoneType,
-            then=lambda _: self._client.credentials.forget(),
+            tokens=lambda _: None,
         )
 
     @endpoint
@@ -88,7 +89,7 @@ class Auth(Resource[ClientT_co]):
             "DELETE",
             ("auth", "sessions"),
             NoneType,
-            then=lambda _: self._client.credentials.forget(),
+            tokens=lambda _: None,
         )
 
     @endpoint

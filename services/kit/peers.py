@@ -21,10 +21,11 @@ from aiohttp.client_proto import ResponseHandler
 from pydantic import BaseModel, ValidationError
 
 from pulse_sdk.backoff import Backoff
+from pulse_sdk.breaker import Breaker, Outcome
 from services.kit.auth import SERVICE_TOKEN_SECONDS, service_token
 from services.kit.errors import ServiceError
 from services.kit.observe import BREAKER, CORRELATION_HEADER, PEER_CALLS, correlation_id
-from services.kit.resilience import DEADLINE_HEADER, Breaker, Outcome, within
+from services.kit.resilience import DEADLINE_HEADER, within
 from services.kit.settings import Settings
 from services.kit.tracing import TRACE_HEADER, begin, exporting, traceparent
 

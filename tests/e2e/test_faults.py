@@ -21,6 +21,7 @@ import psutil
 import pytest
 
 from pulse_sdk import AsyncPulse
+from pulse_sdk._flow import bearer
 from pulse_sdk.contract.users import User
 from pulse_sdk.errors import PulseError
 from tests.conftest import RunningStack, running
@@ -204,7 +205,7 @@ async def test_without_redis_all_is_answered_and_says_so(
     os.kill(hung, signal.SIGSTOP)
     try:
         assert await pair.feed() == ["Hello"]
-        headers = {"Authorization": f"Bearer {pair.reader.credentials.access_token}"}
+        headers = bearer(pair.reader.credentials.access_token)
         async with httpx.AsyncClient(base_url=frail.gateway_url, headers=headers) as client:
             answer = await client.get("/api/v1/feed")
         assert answer.status_code == 200

@@ -14,20 +14,13 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from pulse_sdk.breaker import Breaker, BreakerPolicy, Outcome, State
 from pulse_sdk.contract.common import Problem
 from pulse_sdk.contract.internal import Imported
 from services.kit.errors import ServiceError, problems
 from services.kit.http import Access, Call, add_endpoints, endpoint
 from services.kit.peers import Peers, open_peers
-from services.kit.resilience import (
-    DEADLINE_HEADER,
-    Breaker,
-    Outcome,
-    Policy,
-    State,
-    deadline_from,
-    within,
-)
+from services.kit.resilience import DEADLINE_HEADER, deadline_from, within
 from services.kit.settings import Settings
 from tests.unit.test_kit import _settings
 
@@ -71,7 +64,7 @@ def test_a_breaker_opens_when_half_of_the_calls_fail(outcomes: list[Outcome], st
 
 
 def test_failures_are_forgotten_with_their_window() -> None:
-    breaker = Breaker(Policy(window_seconds=10))
+    breaker = Breaker(BreakerPolicy(window_seconds=10))
     _made(breaker, [FAILED] * 4, 100.0)
     _made(breaker, [WELL], 110.0)
     _made(breaker, [FAILED], 110.5)

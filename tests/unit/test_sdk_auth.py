@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
 from pulse_sdk import AsyncPulse, NotAuthenticated
 from pulse_sdk.contract.users import Tokens
@@ -68,7 +69,7 @@ async def test_a_401_refreshes_and_sends_again_even_what_is_not_idempotent(calle
     server = TokenServer()
     client = caller.client(server, token=Tokens.model_validate(tokens(0)))
     await caller.do(client.posts.create("hello"))
-    assert client.credentials.access_token == "access-1"
+    assert client.credentials.access_token == SecretStr("access-1")
     assert server.refreshes == 1
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 import respx
+from pydantic import SecretStr
 
 import pulse_sdk
 from pulse_sdk import AsyncPulse, Backoff, InvalidInput, NotFound, Pulse, Retries
@@ -62,7 +63,8 @@ AREAS = {
     },
     "realtime": {"messages", "frames"},
 }
-DRIVERS = {"close", "aclose", "send", "drive", "list", "listen"}
+DRIVERS = {"close", "aclose", "send", "drive", "list", "listen", "login"}
+OPTIONS = {"credentials", "flow", "raw", "tokens", "with_options"}
 
 
 def public(thing: object) -> set[str]:
@@ -73,7 +75,7 @@ async def test_both_clients_have_the_same_areas_and_methods() -> None:
     with Pulse("http://pulse") as blocking:
         async with AsyncPulse("http://pulse") as asynchronous:
             for client in blocking, asynchronous:
-                assert public(client) - DRIVERS == {*AREAS, "credentials", "flow"}
+                assert public(client) - DRIVERS == {*AREAS, *OPTIONS}
                 for area, methods in AREAS.items():
                     assert public(getattr(client, area)) == methods
             for area in AREAS:
@@ -357,7 +359,7 @@ def test_a_wait_honours_what_the_server_asks_for_within_the_cap() -> None:
 def test_tokens_given_at_the_start_are_used() -> None:
     tokens = Tokens.model_validate({"access_token": "a", "refresh_token": "r", "expires_in": 1})
     with Pulse("http://pulse", token=tokens) as client:
-        assert client.credentials.access_token == "a"
+        assert client.credentials.access_token == SecretStr("a")
         assert repr(client.credentials) == "<Credentials: access token and refresh token>"
 
 

@@ -1,0 +1,78 @@
+"""The areas of the API, as a client and its raw view have them."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from pulse_sdk.resources.auth import Auth
+    from pulse_sdk.resources.conversations import Conversations
+    from pulse_sdk.resources.events import Events
+    from pulse_sdk.resources.feed import Feed
+    from pulse_sdk.resources.notifications import Notifications
+    from pulse_sdk.resources.posts import Posts
+    from pulse_sdk.resources.social import Social
+    from pulse_sdk.resources.users import Users
+
+
+class Areas:
+    """The areas, each imported when it is first used."""
+
+    @cached_property
+    def auth(self) -> Auth[Self]:
+        """Registering, logging in and out."""
+        from pulse_sdk.resources.auth import Auth
+
+        return Auth(self)
+
+    @cached_property
+    def users(self) -> Users[Self]:
+        """Profiles."""
+        from pulse_sdk.resources.users import Users
+
+        return Users(self)
+
+    @cached_property
+    def posts(self) -> Posts[Self]:
+        """Posts, likes and comments."""
+        from pulse_sdk.resources.posts import Posts
+
+        return Posts(self)
+
+    @cached_property
+    def social(self) -> Social[Self]:
+        """Who follows whom."""
+        from pulse_sdk.resources.social import Social
+
+        return Social(self)
+
+    @cached_property
+    def feed(self) -> Feed[Self]:
+        """The home feed."""
+        from pulse_sdk.resources.feed import Feed
+
+        return Feed(self)
+
+    @cached_property
+    def conversations(self) -> Conversations[Self]:
+        """Conversations and their messages."""
+        from pulse_sdk.resources.conversations import Conversations
+
+        return Conversations(self)
+
+    @cached_property
+    def notifications(self) -> Notifications[Self]:
+        """What happened and concerns the caller."""
+        from pulse_sdk.resources.notifications import Notifications
+
+        return Notifications(self)
+
+    @cached_property
+    def events(self) -> Events[Self]:
+        """Events that people attend."""
+        from pulse_sdk.resources.events import Events
+
+        return Events(self)

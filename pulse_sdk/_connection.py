@@ -1,0 +1,261 @@
+"""What carries requests: an httpx client, ours or a given one, and the renewal of tokens in turn.
+
+Shared by a client and its views, threads or tasks. Nothing here knows of calls or retries.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import threading
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from functools import cache
+from importlib.metadata import version
+from time import monotonic
+from typing import Any, TypeVar
+
+import httpx
+
+from pulse_sdk._flow import LARGEST_ANSWER, Send
+from pulse_sdk.errors import InvalidInput
+from pulse_sdk.hooks import Reply
+
+HttpT = TypeVar("HttpT", httpx.Client, httpx.AsyncClient)
+
+
+class Connection:
+    """Sends for the threads of a `Pulse`."""
+
+    def __init__(self, http_client: httpx.Client | None) -> None:
+        self._given = http_client is not None
+        self._http = http_client or _made(httpx.Client)
+        self._begin()
+
+    def _begin(self) -> None:
+        self._pid = os.getpid()
+        self._renewing = threading.Lock()
+
+    def _current(self) -> httpx.Client:
+        if self._pid != os.getpid():
+            _refuse_forked(self._given)
+            # Not closed: its sockets are the parent's, too, and nobody here holds its lock.
+            self._http = _made(httpx.Client)
+            self._begin()
+        return self._http
+
+    def send(self, step: Send) -> Reply:
+        """Carry the step out."""
+        http = self._current()
+        response = http.send(_request(http, step), stream=True, follow_redirects=False)
+        try:
+            content = _Content(response, step.until)
+            for piece in response.iter_bytes():
+                if not content.takes(piece):
+                    break
+        finally:
+            response.close()
+        return content.reply()
+
+    def renew(self, renewal: Callable[[], bool], until: float) -> bool:
+        """Run a renewal when no other runs.
+
+        Raises:
+            TimeoutError: Another one ran for too long.
+        """
+        self._current()
+        if not self._renewing.acquire(timeout=_left(until) or -1):
+            raise TimeoutError
+        try:
+            return renewal()
+        finally:
+            self._renewing.release()
+
+    def close(self) -> None:
+        """Close the connections, unless they are those of a client that was given."""
+        if not self._given:
+            self._http.close()
+
+
+class AsyncConnection:
+    """Sends for the tasks of an `AsyncPulse`."""
+
+    def __init__(self, http_client: httpx.AsyncClient | None) -> None:
+        self._given = http_client is not None
+        self._http = http_client or _made(httpx.AsyncClient)
+        self._pid = os.getpid()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._renewal: asyncio.Task[bool] | None = None
+
+    def _current(self) -> httpx.AsyncClient:
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop or self._pid != os.getpid():
+            self._move(loop)
+        return self._http
+
+    def _move(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin on an event loop, the first or another one."""
+        if self._pid != os.getpid():
+            _refuse_forked(self._given)
+        elif self._loop is None or self._given:
+            self._loop = loop
+            return
+        elif not self._loop.is_closed():
+            raise InvalidInput.of("client", "is in use on another event loop; make one for each")
+        self._http = _made(httpx.AsyncClient)
+        self._pid, self._loop, self._renewal = os.getpid(), loop, None
+
+    async def send(self, step: Send) -> Reply:
+        """Carry the step out."""
+        async with asyncio.timeout(_left(step.until)):
+            http = self._current()
+            request = _request(http, step)
+            response = await http.send(request, stream=True, follow_redirects=False)
+            try:
+                content = _Content(response, step.until)
+                async for piece in response.aiter_bytes():
+                    if not content.takes(piece):
+                        break
+            finally:
+                await response.aclose()
+        return content.reply()
+
+    async def renew(self, renewal: Callable[[], Coroutine[Any, Any, bool]], until: float) -> bool:
+        """Run a renewal, or wait for the one that runs.
+
+        Raises:
+            TimeoutError: It ran for too long.
+        """
+        # A task of its own, shielded: a refresh token works once, so cancelling one of the calls
+        # that wait for the new tokens must not lose them for the others.
+        self._current()
+        if self._renewal is None:
+            self._renewal = asyncio.create_task(renewal())
+            self._renewal.add_done_callback(self._renewed)
+        async with asyncio.timeout(_left(until)):
+            return await asyncio.shield(self._renewal)
+
+    def _renewed(self, task: asyncio.Task[bool]) -> None:
+        self._renewal = None
+        if not task.cancelled():
+            task.exception()  # Seen, even if every call that waited for it is gone.
+
+    async def aclose(self) -> None:
+        """Close the connections, unless they are those of a client that was given."""
+        if self._renewal is not None:
+            await asyncio.wait([self._renewal])
+        if not self._given:
+            await self._http.aclose()
+
+
+class _Content:
+    """An answer's content, as much of it as is wanted."""
+
+    def __init__(self, response: httpx.Response, until: float) -> None:
+        self._response = response
+        self._until = until
+        self._pieces: list[bytes] = []
+        self._size = 0
+
+    def takes(self, piece: bytes) -> bool:
+        """Add a piece, unless that makes it too large."""
+        if monotonic() >= self._until:
+            raise TimeoutError
+        self._size += len(piece)
+        if self._size > LARGEST_ANSWER:
+            return False
+        self._pieces.append(piece)
+        return True
+
+    def reply(self) -> Reply:
+        """The answer with its content."""
+        whole = self._size <= LARGEST_ANSWER
+        content = b"".join(self._pieces) if whole else b""
+        return Reply(self._response.status_code, self._response.headers, content, whole)
+
+
+class _Left(Mapping[str, float | None]):
+    """Timeouts for the transport, none of which reaches past a deadline when it is asked for."""
+
+    def __init__(self, timeout: httpx.Timeout, until: float) -> None:
+        self._timeouts = timeout.as_dict()
+        self._until = until
+
+    def __getitem__(self, name: str) -> float | None:
+        # Never 0, which would mean not to wait for what is there already.
+        left = max(0.001, self._until - monotonic())
+        seconds = self._timeouts[name]
+        return left if seconds is None else min(seconds, left)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._timeouts)
+
+    def __len__(self) -> int:
+        return len(self._timeouts)
+
+
+def _left(until: float) -> float | None:
+    """Seconds left, None without a deadline."""
+    return None if until == math.inf else max(0.001, until - monotonic())
+
+
+def _request(http: httpx.Client | httpx.AsyncClient, step: Send) -> httpx.Request:
+    timeout = step.timeout.as_dict() if step.until == math.inf else _Left(step.timeout, step.until)
+    return http.build_request(
+        step.method,
+        step.url,
+        params=step.query or None,
+        headers=step.headers,
+        content=step.content,
+        extensions={"timeout": timeout},
+    )
+
+
+def _made(kind: type[HttpT]) -> HttpT:
+    """An httpx client of our own, which heeds the environment's proxies and certificates."""
+    try:
+        return kind(headers={"User-Agent": _user_agent()})
+    except (ValueError, OSError, ImportError, httpx.InvalidURL) as error:
+        raise InvalidInput.of(
+            "environment",
+            "a proxy or certificates that it names (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, "
+            f"SSL_CERT_FILE, SSL_CERT_DIR) cannot be used: {error}",
+        ) from None
+
+
+@cache
+def _user_agent() -> str:
+    return f"pulse-sdk/{version('pulse-platform')}"
+
+
+def _refuse_forked(given: bool) -> None:
+    if given:
+        raise InvalidInput.of(
+            "http_client", "belongs to the process this one was forked from; make it after the fork"
+        )
+
+
+def checked(base_url: str) -> str:
+    """The base URL without a final slash.
+
+    Raises:
+        InvalidInput: It is not the address of a server.
+    """
+    if not isinstance(base_url, str):
+        raise InvalidInput.of("base_url", "must be a string such as https://example.org")
+    try:
+        url = httpx.URL(base_url)
+    except httpx.InvalidURL as error:
+        raise InvalidInput.of("base_url", f"not a URL: {error}") from None
+    if url.userinfo:
+        raise InvalidInput.of("base_url", "must not hold a user name or password; log in instead")
+    if url.scheme not in {"http", "https"} or not url.host:
+        raise InvalidInput.of(
+            "base_url", f"{base_url!r} must look like http://127.0.0.1:8000 or https://example.org"
+        )
+    if url.query or url.fragment:
+        raise InvalidInput.of("base_url", f"{base_url!r} must have no query and no fragment")
+    path = url.path.rstrip("/")
+    if path.endswith("/api/v1"):
+        raise InvalidInput.of("base_url", f"{base_url!r} must not include /api/v1")
+    return str(url.copy_with(path=path or "/")).rstrip("/")
