@@ -43,7 +43,10 @@ class RequestModel(BaseModel):
 
 
 class ResponseModel(BaseModel):
-    """An answer; fields from a newer server are ignored."""
+    """An answer; fields from a newer server are ignored.
+
+    A field with a set of values is `… | str`, so that one from a newer server is no error.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 

@@ -132,7 +132,7 @@ class Rsvp(ResponseModel):
 
     event_id: UUID
     user_id: UUID
-    answer: GivenAnswer
+    answer: GivenAnswer | str
     position: int | None = None
     """The place in the waiting list, from 1, while `answer` is `waiting`."""
     updated_at: Timestamp
@@ -148,5 +148,5 @@ class Attendee(ResponseModel):
     """Somebody's answer to an event."""
 
     user_id: UUID
-    answer: GivenAnswer
+    answer: GivenAnswer | str
     updated_at: Timestamp

@@ -47,7 +47,7 @@ class Conversation(ResponseModel):
     """A conversation and everyone in it, the caller included."""
 
     id: UUID
-    kind: Literal["direct", "group"]
+    kind: Literal["direct", "group"] | str
     """Two people have one `direct` conversation, whose members never change."""
     title: str | None
     owner_id: UUID | None

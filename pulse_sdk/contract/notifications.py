@@ -68,7 +68,7 @@ class SetPreference(RequestModel):
 class Preference(ResponseModel):
     """Through which channels notifications of a kind come; all of them at first."""
 
-    kind: NotificationKind
+    kind: NotificationKind | str
     in_app: bool
     push: bool
 

@@ -99,7 +99,7 @@ class User(ResponseModel):
     display_name: str
     bio: str
     created_at: Timestamp
-    visibility: Visibility = "public"
+    visibility: Visibility | str = "public"
 
 
 class Me(User):
