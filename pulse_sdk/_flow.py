@@ -102,6 +102,8 @@ class OpenSocket:
     headers: dict[str, str] = field(repr=False)
     heartbeat: float
     """Seconds from one ping to the next, and those within which each is answered."""
+    timeout: float | None
+    """Seconds for the handshake, and as many for the first frame."""
 
 
 Step = Send | Sleep | RefreshTokens | FetchToken | TellTokens | OpenSocket

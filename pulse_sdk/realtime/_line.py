@@ -90,7 +90,10 @@ class Line:
         self._attempts += 1
         try:
             socket, self.position = yield OpenSocket(
-                url + after, bearer(self._token), self._heartbeat
+                url + after,
+                {**self._flow.options.headers, **bearer(self._token)},
+                self._heartbeat,
+                self._flow.options.timeout.connect,
             )
         except InvalidStatus as refusal:
             answer = refusal.response
@@ -106,6 +109,8 @@ class Line:
     def _wait(self, failure: PulseError) -> float | None:
         """Seconds until the next attempt, or None when this failure is final."""
         retries = self._flow.retries
+        if not isinstance(failure, AnswerError | ConnectionFailed):
+            return None
         if not self._established:
             return retries.wait(failure, self._failures)
         # Who has listened once wants to go on: nothing that may pass ends it, however long.

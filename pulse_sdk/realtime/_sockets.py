@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection as AsyncSocket
     from websockets.sync.client import ClientConnection as Socket
 
-_OPEN_SECONDS = 10.0
-"""Each for the handshake and for the first frame after it."""
 _CLOSE_SECONDS = 1.0
 """For the server's goodbye, after which the connection is cut."""
 _WAITING_FRAMES = 16
@@ -27,7 +25,7 @@ _log.addFilter(lambda record: "Authorization" not in (record.args or ()))
 def _options(step: OpenSocket) -> dict[str, Any]:
     return {
         "additional_headers": step.headers,
-        "open_timeout": _OPEN_SECONDS,
+        "open_timeout": step.timeout,
         "ping_interval": step.heartbeat,
         "ping_timeout": step.heartbeat,
         "close_timeout": _CLOSE_SECONDS,
@@ -44,7 +42,7 @@ def open_socket(step: OpenSocket) -> tuple[Socket, int]:
     # `with` is the one form in which every supported release returns the connection itself.
     socket = connect(step.url, **_options(step)).__enter__()
     try:
-        return socket, read_ready(socket.recv(timeout=_OPEN_SECONDS))
+        return socket, read_ready(socket.recv(timeout=step.timeout))
     except BaseException:
         socket.close()
         raise
@@ -56,7 +54,7 @@ async def open_async_socket(step: OpenSocket) -> tuple[AsyncSocket, int]:
 
     socket = await connect(step.url, **_options(step))
     try:
-        async with asyncio.timeout(_OPEN_SECONDS):
+        async with asyncio.timeout(step.timeout):
             return socket, read_ready(await socket.recv())
     except BaseException:
         await socket.close()

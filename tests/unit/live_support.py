@@ -35,12 +35,15 @@ class Gateway:
         self.connections: list[Callable[[ServerConnection], Awaitable[Any]]] = []
         self.closes: asyncio.Queue[int | None] = asyncio.Queue()
         self.paths: list[str] = []
+        self.correlation_ids: list[str | None] = []
         self.position = 0
+        self.silent = False
         self.greeting = ""
         self.url = ""
 
     def check(self, connection: ServerConnection, request: Request) -> Response | None:
         self.seen.append(request.headers.get("Authorization"))
+        self.correlation_ids.append(request.headers.get("X-Correlation-ID"))
         self.paths.append(request.path)
         self.knocks.put_nowait(request.path)
         if self.refusals:
@@ -50,6 +53,8 @@ class Gateway:
     async def handle(self, connection: ServerConnection) -> None:
         after = connection.request.path.partition("after=")[2] if connection.request else ""
         ready = json.dumps({"type": "ready", "position": int(after or self.position)})
+        if self.silent:
+            return await connection.wait_closed()
         await connection.send(self.greeting or ready)
         script = self.connections.pop(0) if self.connections else wait
         await script(connection)

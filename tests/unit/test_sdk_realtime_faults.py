@@ -13,7 +13,7 @@ import httpx
 import pytest
 from websockets.asyncio.server import ServerConnection
 
-from pulse_sdk import AsyncPulse, Backoff, Forbidden, Pulse, Retries
+from pulse_sdk import AsyncPulse, Backoff, ConnectionFailed, Forbidden, Pulse, Retries
 from pulse_sdk.contract.notifications import NotificationFrame
 from pulse_sdk.contract.users import Tokens
 from tests.unit.live_support import (
@@ -228,6 +228,17 @@ async def test_who_has_listened_outlasts_every_failure_that_may_pass(gateway: Ga
         gateway.refusals = [HTTPStatus.FORBIDDEN]
         with pytest.raises(Forbidden):
             await text_of(frames)
+
+
+async def test_the_client_s_timeout_and_headers_hold_for_the_handshake_too(
+    gateway: Gateway,
+) -> None:
+    gateway.silent = True
+    options: dict[str, Any] = {"timeout": 0.1, "headers": {"X-Correlation-ID": "mine"}}
+    with pytest.raises(ConnectionFailed, match="in time"):
+        async with listening(gateway, **options):
+            pass
+    assert gateway.correlation_ids == ["mine"] * 2
 
 
 async def test_what_a_newer_server_adds_is_ignored(gateway: Gateway) -> None:
