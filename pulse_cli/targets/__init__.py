@@ -1,6 +1,8 @@
 """Where a stack runs, behind one protocol (`target.py`).
 
 - `local/`: processes of this machine, under Supervisor
+- `bringup.py`: starting components in the order of their needs
+- `changing.py`: one command at a time, undone when it fails
 - `progress.py`: how components come up, and showing it to people
 - `probes.py`: asking a component whether it is ready
 """

@@ -10,11 +10,11 @@ import pytest
 
 from pulse_cli.errors import ConfigError, Unusable
 from pulse_cli.stack.model import Stack
-from pulse_cli.targets.local import bringup
-from pulse_cli.targets.local.bringup import bring_up
+from pulse_cli.targets import bringup
+from pulse_cli.targets.bringup import bring_up
 from pulse_cli.targets.local.plan import Component, plan
 from pulse_cli.targets.local.postgres import SCALE_ROOM, connection_limit
-from pulse_cli.targets.local.supervisor import Info, Supervisor
+from pulse_cli.targets.local.supervisor import Info
 from pulse_cli.targets.local.target import choose
 from pulse_cli.targets.probes import Answer
 from pulse_cli.targets.progress import Phase, Progress, StartFailed
@@ -63,7 +63,7 @@ def run(
         seen.update({p.name: p for p in cast("list[Progress]", progress)})
 
     try:
-        bring_up(cast("Supervisor", supervisor), components, show, gates or {}, started)
+        bring_up(supervisor, components, show, gates or {}, started)
     finally:
         supervisor.started = started
     return seen, started
@@ -100,7 +100,7 @@ def test_a_failure_names_the_component_and_its_last_answer_and_skips_dependents(
         supervisor.knows(one.name)
     with pytest.raises(StartFailed, match="b did not become ready: Exited too quickly") as failure:
         bring_up(
-            cast("Supervisor", supervisor),
+            supervisor,
             components,
             lambda progress: seen.update({p.name: p for p in progress}),
             {},

@@ -18,9 +18,9 @@ import pytest
 from pulse_cli.errors import Unusable
 from pulse_cli.stack.model import Stack
 from pulse_cli.targets import probes
+from pulse_cli.targets.changing import undone_on_failure
 from pulse_cli.targets.local import logs, ports, processes, runtime
 from pulse_cli.targets.local.lock import locked
-from pulse_cli.targets.local.stopping import undone_on_failure
 
 
 @contextmanager

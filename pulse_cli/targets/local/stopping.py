@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import signal
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 
 from pulse_cli.errors import NotHealthy
@@ -66,27 +64,3 @@ def stop_components(supervisor: Supervisor, names: Iterable[str], seconds: float
         if not any(infos[n].state in {*ACTIVE, "STOPPING"} for n in wanted if n in infos):
             return
         time.sleep(POLL_SECONDS)
-
-
-@contextmanager
-def undone_on_failure(undo: Callable[[], object]) -> Iterator[None]:
-    """Run `undo` when the block fails or is interrupted (Ctrl-C, SIGTERM, SIGHUP).
-
-    While it undoes, further signals wait: it is bounded.
-    """
-
-    def interrupt(_number: int, _frame: object) -> None:
-        raise KeyboardInterrupt
-
-    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, interrupt) for number in signals}
-    try:
-        yield
-    except BaseException:
-        for number in signals:
-            signal.signal(number, signal.SIG_IGN)
-        undo()
-        raise
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

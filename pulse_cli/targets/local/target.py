@@ -18,12 +18,12 @@ from pulse_cli.render.local import render_local
 from pulse_cli.stack.load import running_stack
 from pulse_cli.stack.model import ServiceName, Stack
 from pulse_cli.stack.secrets import OPERATOR, Secrets, ensure_secrets
+from pulse_cli.targets.bringup import Gates, bring_up
+from pulse_cli.targets.changing import locked, undone_on_failure
 from pulse_cli.targets.local import logs, ports, postgres, processes, rabbitmq_home, runtime
-from pulse_cli.targets.local.bringup import Gates, bring_up
-from pulse_cli.targets.local.lock import locked
 from pulse_cli.targets.local.plan import GATEWAY, POSTGRES, STORES, Component, plan
 from pulse_cli.targets.local.scaling import scaled, wait_drained
-from pulse_cli.targets.local.stopping import stop_components, stop_stack, undone_on_failure
+from pulse_cli.targets.local.stopping import stop_components, stop_stack
 from pulse_cli.targets.local.supervisor import ENDED, Supervisor
 from pulse_cli.targets.progress import Show
 from pulse_cli.targets.target import Line, Say, Status

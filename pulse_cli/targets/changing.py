@@ -1,10 +1,11 @@
-"""One command at a time changes a stack."""
+"""Changing a stack: one command at a time, and undone when it fails."""
 
 from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+import signal
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -31,3 +32,27 @@ def locked(run: Path) -> Iterator[None]:
         file.write(str(os.getpid()))
         file.flush()
         yield
+
+
+@contextmanager
+def undone_on_failure(undo: Callable[[], object]) -> Iterator[None]:
+    """Run `undo` when the block fails or is interrupted (Ctrl-C, SIGTERM, SIGHUP).
+
+    While it undoes, further signals wait: it is bounded.
+    """
+
+    def interrupt(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, interrupt) for number in signals}
+    try:
+        yield
+    except BaseException:
+        for number in signals:
+            signal.signal(number, signal.SIG_IGN)
+        undo()
+        raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

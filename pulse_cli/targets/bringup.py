@@ -6,15 +6,16 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from pulse_cli.targets.local.plan import Component
-from pulse_cli.targets.local.supervisor import ENDED, RUNNING, Info, Supervisor
+from pulse_cli.targets.local.supervisor import ENDED, RUNNING, Info
 from pulse_cli.targets.probes import Answer
 from pulse_cli.targets.progress import Phase, Show, StartFailed
 
 TICK_SECONDS = 0.1
 ATTEMPTS = 3
-"""Starts after which a component that keeps ending has failed (Supervisor starts it again)."""
+"""Starts after which a component that keeps ending has failed (its runner starts it again)."""
 
 DEADLINE_SECONDS = 60.0
 """How long one component may take, from its own start; RabbitMQ's slowest seen boot was 17."""
@@ -54,8 +55,18 @@ class Progress:
 Gates = Mapping[str, Future[None]]
 
 
+class Runner(Protocol):
+    """What starts components and knows how they are; it starts again those that end."""
+
+    def infos(self) -> Mapping[str, Info]:
+        """Return what is known of every component, by name."""
+
+    def run(self, name: str) -> None:
+        """Start a component and do not wait; one that already runs is left alone."""
+
+
 def bring_up(
-    supervisor: Supervisor,
+    runner: Runner,
     components: Sequence[Component],
     show: Show,
     gates: Gates,
@@ -64,7 +75,7 @@ def bring_up(
     """Start what does not run and wait until every component is ready.
 
     Args:
-        supervisor: the supervisord that has the components configured.
+        runner: what has the components configured.
         components: what must be ready in the end.
         show: called after every look at the components.
         gates: work that must be done before the component of that name is started.
@@ -76,7 +87,7 @@ def bring_up(
     progress = {c.name: Progress(c) for c in components}
     with ThreadPoolExecutor(max_workers=8, thread_name_prefix="probe") as pool:
         while any(p.phase is not Phase.READY for p in progress.values()):
-            infos = supervisor.infos()
+            infos = runner.infos()
             for one in progress.values():
                 if one.phase is Phase.STARTING:
                     _look(one, infos.get(one.name), progress, pool)
@@ -84,7 +95,7 @@ def bring_up(
                     one.begun = time.monotonic()
                     one.phase = Phase.STARTING
                     if not _stands(one.component, infos.get(one.name)):
-                        supervisor.run(one.name)
+                        runner.run(one.name)
                         if started is not None:
                             started.append(one.name)
             failed = next((p for p in progress.values() if p.phase is Phase.FAILED), None)
@@ -122,7 +133,7 @@ def _look(
 ) -> None:
     component = one.component
     if info is None:
-        one.end(Phase.FAILED, "Supervisor does not know it")
+        one.end(Phase.FAILED, "nothing runs it")
         return
     if info.pid is not None:
         one.pids.add(info.pid)
