@@ -28,9 +28,9 @@ async def create(call: Call[CreatePost, None]) -> Post:
     return await call.app[SERVICE].create(call.user, call.body, call.idempotency_key)
 
 
-async def newest(call: Call[None, PostsQuery]) -> Page[Post]:
+async def newest(call: Call[None, PostsQuery]) -> Encoded[Page[Post]]:
     """The newest posts, of one author when one is given."""
-    return await call.app[SERVICE].newest(call.user, call.query)
+    return Encoded(await call.app[SERVICE].newest(call.user, call.query))
 
 
 async def popular(call: Call[None, PopularQuery]) -> Page[Post]:

@@ -18,6 +18,8 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
+import orjson
+
 from pulse_sdk.contract.common import Page, PageQuery
 from pulse_sdk.contract.internal import (
     FollowStatus,
@@ -44,7 +46,7 @@ from services.kit.paging import decode_cursor, id_cursor, invalid_cursor, page_o
 from services.kit.peers import Peers
 from services.posts.authors import Authors, key_of
 from services.posts.comments import CommentStore
-from services.posts.store import PostStore
+from services.posts.store import Listed, PostStore
 
 _ALL = "all"
 """The one key of the popular posts."""
@@ -89,22 +91,22 @@ class PostsService:
         """
         return await self._named(await self._seen(reader, post_id))
 
-    async def newest(self, reader: Identity, query: PostsQuery) -> Page[Post]:
-        """The newest posts, of one author when one is given."""
+    async def newest(self, reader: Identity, query: PostsQuery) -> bytes:
+        """The newest posts, of one author when one is given: the JSON of a `Page[Post]`."""
         before, count = id_cursor(query.cursor), query.limit + 1
         if query.author_id is None:
             found = await self._store.newest(reader.user_id, before, count)
-            authors = await self._authors.many({key_of(post.author_id) for post in found})
-            found = [
-                post.model_copy(update={"author": authors[key_of(post.author_id)].names})
-                for post in found
-            ]
         elif await self._may_read(reader, query.author_id):
-            names = (await self._authors.one(query.author_id)).names
-            found = await self._store.by_author(query.author_id, names, before, count)
+            found = await self._store.by_author(query.author_id, before, count)
         else:
             found = []
-        return page_of(found, query.limit, _id)
+        keys = {author_id: key_of(author_id) for author_id in {post.author_id for post in found}}
+        authors = await self._authors.many(keys.values())
+        names = {author_id: orjson.Fragment(authors[key].json) for author_id, key in keys.items()}
+        page = page_of(found, query.limit, _id)
+        items = [{**post._asdict(), "author": names[post.author_id]} for post in page.items]
+        told = {"items": items, "next_cursor": page.next_cursor}
+        return orjson.dumps(told, option=orjson.OPT_UTC_Z)
 
     async def popular(self, query: PopularQuery) -> Page[Post]:
         """The most popular recent posts, ranked anew each half hour."""
@@ -307,7 +309,7 @@ def _json(post: Post) -> bytes:
     return post.model_dump_json().encode()
 
 
-def _id(item: Post | Comment) -> str:
+def _id(item: Listed | Comment) -> str:
     return str(item.id)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from pulse_sdk.contract.domain import (
@@ -20,7 +20,7 @@ from pulse_sdk.contract.domain import (
     PostLikedEvent,
 )
 from pulse_sdk.contract.internal import ImportPost
-from pulse_sdk.contract.posts import Like, Post, PostAuthor
+from pulse_sdk.contract.posts import Like, Post
 from services.kit import outbox
 from services.kit.db import Database, Params, Query, Row
 from services.kit.errors import ServiceError
@@ -37,6 +37,8 @@ _POPULAR_CANDIDATES = 20_000
 _POPULAR = 100
 
 _POST = "id, author_id, text, like_count, comment_count, created_at, edited_at, version"
+"""The fields of `Listed`, in its order."""
+
 _PUBLIC = """NOT EXISTS (
         SELECT FROM authors WHERE user_id = posts.author_id AND visibility = 'private'
     )"""
@@ -140,6 +142,19 @@ _IMPORT = Query(
 )
 
 
+class Listed(NamedTuple):
+    """A `Post` without its author's names: lists are long, and models of all would cost most."""
+
+    id: UUID
+    author_id: UUID
+    text: str
+    like_count: int
+    comment_count: int
+    created_at: datetime
+    edited_at: datetime | None
+    version: int
+
+
 class PostStore:
     """Reads and writes posts, likes and comments, and the events that tell of them."""
 
@@ -182,17 +197,15 @@ class PostStore:
         """The posts that exist, in no order."""
         return [_post(row) for row in await self._database.rows(_BY_IDS, {"ids": list(ids)})]
 
-    async def newest(self, reader_id: UUID, before: UUID | None, count: int) -> list[Post]:
+    async def newest(self, reader_id: UUID, before: UUID | None, count: int) -> list[Listed]:
         """Posts of public authors and the reader's own that are older than an id, newest first."""
         params = {"reader_id": reader_id, "before": before or NEWEST, "count": count}
-        return [_post(row) for row in await self._database.rows(_NEWEST_OF_ALL, params)]
+        return list(map(Listed._make, await self._database.rows(_NEWEST_OF_ALL, params)))
 
-    async def by_author(
-        self, author_id: UUID, names: PostAuthor | None, before: UUID | None, count: int
-    ) -> list[Post]:
-        """Posts of an author older than an id, newest first, with the names that are given."""
+    async def by_author(self, author_id: UUID, before: UUID | None, count: int) -> list[Listed]:
+        """Posts of an author older than an id, newest first."""
         params = {"author_id": author_id, "before": before or NEWEST, "count": count}
-        return [_post(row, names) for row in await self._database.rows(_NEWEST_BY_AUTHOR, params)]
+        return list(map(Listed._make, await self._database.rows(_NEWEST_BY_AUTHOR, params)))
 
     async def popular(self) -> list[UUID]:
         """The most popular recent posts of public authors, the most popular first."""
@@ -301,16 +314,5 @@ def _present(row: Row | None) -> Row:
     return row
 
 
-def _post(row: Row, names: PostAuthor | None = None) -> Post:
-    post_id, author_id, text, like_count, comment_count, created_at, edited_at, version = row
-    return Post(
-        id=post_id,
-        author_id=author_id,
-        text=text,
-        like_count=like_count,
-        comment_count=comment_count,
-        created_at=created_at,
-        edited_at=edited_at,
-        version=version,
-        author=names,
-    )
+def _post(row: Row) -> Post:
+    return Post(**Listed._make(row)._asdict())
