@@ -18,9 +18,8 @@ import pytest
 from pulse_cli.errors import Unusable
 from pulse_cli.stack.model import Stack
 from pulse_cli.targets import probes
-from pulse_cli.targets.changing import undone_on_failure
+from pulse_cli.targets.changing import locked, undone_on_failure
 from pulse_cli.targets.local import logs, ports, processes, runtime
-from pulse_cli.targets.local.lock import locked
 
 
 @contextmanager
