@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Annotated, Literal, Self, get_args
 from urllib.parse import urlsplit
 
-from pydantic import (
-    AfterValidator,
-    Field,
-    PlainSerializer,
-    PlainValidator,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, model_validator
 
-from pulse_cli.stack.base import Frozen, Port
+from pulse_cli.stack.base import Frozen, Host, Port
 from pulse_cli.stack.containers import Compose, Images
+from pulse_cli.stack.gateway import API, LOGIN, Gateway
 from pulse_cli.stack.kubernetes import Kubernetes
 
 ServiceName = Literal["users", "posts", "events", "messaging", "social", "notifications"]
@@ -23,28 +17,6 @@ SERVICE_NAMES: tuple[ServiceName, ...] = get_args(ServiceName)
 
 TargetName = Literal["local"]
 TARGET_NAMES: tuple[TargetName, ...] = get_args(TargetName)
-
-
-def _address(host: str) -> str:
-    try:
-        return str(ip_address(host))
-    except ValueError:
-        raise ValueError("must be an IP address such as 127.0.0.1") from None
-
-
-def _network(value: object) -> IPv4Network | IPv6Network:
-    try:
-        return ip_network(str(value))
-    except ValueError:
-        raise ValueError("must be an IP network such as 10.0.0.0/8") from None
-
-
-Host = Annotated[str, AfterValidator(_address)]
-"""An IP address to listen on; Envoy and RabbitMQ take no names."""
-
-Network = Annotated[
-    IPv4Network | IPv6Network, PlainValidator(_network), PlainSerializer(str, when_used="json")
-]
 
 
 class Route(Frozen):
@@ -60,30 +32,43 @@ class Route(Frozen):
     public: tuple[str, ...] = ()
     websocket: bool = False
 
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Self:
+        if not self.prefix.startswith(f"{API}/"):
+            raise ValueError(f"the route {self.prefix} is not below {API}")
+        for path in (*self.public, urlsplit(self.probe).path):
+            if path != self.prefix and not path.startswith(f"{self.prefix}/"):
+                raise ValueError(f"{path} is not below the prefix {self.prefix} of its route")
+        if self.websocket and self.public:
+            raise ValueError(
+                f"{self.prefix} is a WebSocket, which needs a token, and has a public path"
+            )
+        return self
+
 
 ROUTES: tuple[Route, ...] = (
     Route(
-        prefix="/api/v1/auth",
+        prefix=f"{API}/auth",
         service="users",
-        probe="/api/v1/auth/session",
-        public=("/api/v1/auth/register", "/api/v1/auth/login", "/api/v1/auth/refresh"),
+        probe=f"{API}/auth/session",
+        public=(f"{API}/auth/register", LOGIN, f"{API}/auth/refresh"),
     ),
-    Route(prefix="/api/v1/users", service="users", probe="/api/v1/users/me"),
-    Route(prefix="/api/v1/posts", service="posts", probe="/api/v1/posts?limit=1"),
-    Route(prefix="/api/v1/social", service="social", probe="/api/v1/social/following?limit=1"),
-    Route(prefix="/api/v1/feed", service="social", probe="/api/v1/feed?limit=1"),
+    Route(prefix=f"{API}/users", service="users", probe=f"{API}/users/me"),
+    Route(prefix=f"{API}/posts", service="posts", probe=f"{API}/posts?limit=1"),
+    Route(prefix=f"{API}/social", service="social", probe=f"{API}/social/following?limit=1"),
+    Route(prefix=f"{API}/feed", service="social", probe=f"{API}/feed?limit=1"),
     Route(
-        prefix="/api/v1/conversations",
+        prefix=f"{API}/conversations",
         service="messaging",
-        probe="/api/v1/conversations?limit=1",
+        probe=f"{API}/conversations?limit=1",
     ),
-    Route(prefix="/api/v1/ws", service="messaging", probe="/api/v1/ws", websocket=True),
+    Route(prefix=f"{API}/ws", service="messaging", probe=f"{API}/ws", websocket=True),
     Route(
-        prefix="/api/v1/notifications",
+        prefix=f"{API}/notifications",
         service="notifications",
-        probe="/api/v1/notifications?limit=1",
+        probe=f"{API}/notifications?limit=1",
     ),
-    Route(prefix="/api/v1/events", service="events", probe="/api/v1/events?limit=1"),
+    Route(prefix=f"{API}/events", service="events", probe=f"{API}/events?limit=1"),
 )
 
 CALLS: dict[ServiceName, tuple[ServiceName, ...]] = {
@@ -128,25 +113,6 @@ class Services(Frozen):
     def __getitem__(self, name: ServiceName) -> Service:
         service: Service = getattr(self, name)
         return service
-
-
-GatewayKind = Literal["kong", "envoy"]
-
-
-class Gateway(Frozen):
-    """What the gateway listens on and the policies that it enforces."""
-
-    kind: GatewayKind = "kong"
-    """Which program enforces them where containers run; the local target has Envoy alone."""
-    host: Host = "127.0.0.1"
-    port: Port = 8000
-    admin_port: Port = 8001
-    requests_per_second: Annotated[int, Field(ge=1, le=1_000_000)] = 50
-    """Sustained rate of one client address; the burst is twice that."""
-    max_body_bytes: Annotated[int, Field(ge=1024, le=1 << 30)] = 1_048_576
-    cors_origins: tuple[str, ...] = ("http://localhost:3000",)
-    deny: tuple[Network, ...] = ()
-    timeout_seconds: Annotated[float, Field(gt=0)] = 30.0
 
 
 class Postgres(Frozen):

@@ -19,7 +19,8 @@ from websockets.typing import Subprotocol
 from pulse_cli.components import find_envoy
 from pulse_cli.programs import description_folder
 from pulse_cli.render.local import render_gateway
-from pulse_cli.stack.model import ROUTES, SERVICE_NAMES, Gateway, Route, ServiceName, Stack
+from pulse_cli.stack.gateway import Gateway
+from pulse_cli.stack.model import ROUTES, SERVICE_NAMES, Route, ServiceName, Stack
 from pulse_cli.stack.secrets import ensure_secrets
 from pulse_cli.targets.local.ports import isolated
 from pulse_sdk.contract.messaging import SUBPROTOCOL
