@@ -18,6 +18,15 @@ from pulse_cli.targets.local.postgres import connection_limit, ordinary_user
 SUPERUSER = "pulse"
 """PostgreSQL's superuser, made by `initdb`."""
 
+REPLICATION_USER = "replication"
+"""The role that the standby follows the server by; its password is a secret of `migrate`'s."""
+
+REPLICA_PASSFILE = "replica.pgpass"
+"""Libpq's file of the standby's password, among the rendered ones."""
+
+KEPT_WAL = "256MB"
+"""What the server keeps of its log for a standby that is away; past it the standby is made anew."""
+
 BROKER_USER = "pulse"
 BROKER_VHOST = "pulse"
 
@@ -68,6 +77,10 @@ def local_programs(stack: Stack, state: Path, binaries: Binaries) -> Iterator[Pr
         environment=_rabbitmq_environment(stack, state, binaries),
     )
     yield Program("postgres", _postgres(stack, state, binaries), tier=1, stop_signal="INT")
+    if stack.postgres.replica:
+        yield Program(
+            "postgres-replica", _replica(stack, state, binaries), tier=2, stop_signal="INT"
+        )
     yield Program("redis", (str(binaries.redis_server), str(rendered / "redis.conf")), tier=1)
     yield Program(
         "migrate",
@@ -128,6 +141,7 @@ def service_environment(stack: Stack, name: ServiceName, index: int, state: Path
         "DATABASE_USER": f"{name}_app",
         "DATABASE_SSLMODE": "disable",  # it never leaves this machine
         "POOL_SIZE": service.pool_size,
+        **_replica_settings(stack),
         "REDIS_HOST": stack.redis.host,
         "REDIS_PORT": stack.redis.port,
         "REDIS_USER": name,
@@ -176,25 +190,64 @@ def _python(binaries: Binaries, module: str) -> tuple[str, ...]:
     return (str(binaries.python), "-P", "-m", module)
 
 
+def _replica_settings(stack: Stack) -> dict[str, object]:
+    if not stack.postgres.replica:
+        return {}
+    return {"REPLICA_HOST": stack.postgres.host, "REPLICA_PORT": stack.postgres.replica_port}
+
+
 def _postgres(stack: Stack, state: Path, binaries: Binaries) -> tuple[str, ...]:
-    settings = {
-        "listen_addresses": stack.postgres.host,
-        "port": stack.postgres.port,
-        "max_connections": connection_limit(stack),
-        "unix_socket_directories": "",  # TCP only: a state folder's path may be too long for one
-    }
-    options = [f"--{key}={value}" for key, value in settings.items()]
+    options = _server_options(stack, stack.postgres.port)
+    if stack.postgres.replica:
+        options += (f"--wal_keep_size={KEPT_WAL}",)
     server = str(binaries.postgres_bin / "postgres")
     return (*ordinary_user(), server, "-D", str(state / "data" / "postgres"), *options)
 
 
+def _replica(stack: Stack, state: Path, binaries: Binaries) -> tuple[str, ...]:
+    """The standby's command: its data are looked at, and made anew if need be, at each start."""
+    conninfo = (
+        f"host={stack.postgres.host} port={stack.postgres.port} user={REPLICATION_USER} "
+        f"passfile='{state / 'rendered' / REPLICA_PASSFILE}' "
+        "application_name=postgres-replica gssencmode=disable"
+    )
+    settings = {
+        "primary_conninfo": conninfo,
+        "wal_retrieve_retry_interval": "500ms",  # the server is soon back when it was restarted
+        "hot_standby_feedback": "on",  # so that vacuum leaves what is being read here
+        "max_standby_streaming_delay": "1s",  # a long read must not keep all others behind
+    }
+    return (
+        *_python(binaries, "pulse_cli.targets.local.standby"),
+        str(binaries.postgres_bin),
+        str(state),
+        conninfo,
+        *_server_options(stack, stack.postgres.replica_port),
+        *(f"--{key}={value}" for key, value in settings.items()),
+    )
+
+
+def _server_options(stack: Stack, port: int) -> tuple[str, ...]:
+    """The options of server and standby; it must allow no fewer connections than the server."""
+    settings = {
+        "listen_addresses": stack.postgres.host,
+        "port": port,
+        "max_connections": connection_limit(stack),
+        "unix_socket_directories": "",  # TCP only: a state folder's path may be too long for one
+    }
+    return tuple(f"--{key}={value}" for key, value in settings.items())
+
+
 def _migrate_environment(stack: Stack, state: Path) -> dict[str, str]:
-    return {
+    values = {
         "MIGRATE_DATABASE_HOST": stack.postgres.host,
         "MIGRATE_DATABASE_PORT": str(stack.postgres.port),
         "MIGRATE_DATABASE_USER": SUPERUSER,
         "MIGRATE_SECRETS_DIR": str(state / "secrets" / MIGRATE),
     }
+    if stack.postgres.replica:
+        values["MIGRATE_REPLICATION_USER"] = REPLICATION_USER
+    return values
 
 
 def _rabbitmq_environment(stack: Stack, state: Path, binaries: Binaries) -> dict[str, str]:

@@ -44,10 +44,12 @@ class MigrateSettings(BaseSettings):
     database_port: int = 5432
     database_user: str
     secrets_dir: Path
+    replication_user: str | None = None
+    """The role that a standby of the server follows it by; made when it is named."""
     superuser_password: SecretStr = Field(validation_alias="superuser_password")
 
     def role_password(self, role: str) -> str:
-        """The password of a service's role, from `<role>_password`."""
+        """The password of a role, from `<role>_password`."""
         return (self.secrets_dir / f"{role}_password").read_text().strip()
 
 
@@ -64,6 +66,11 @@ def migrate(settings: MigrateSettings) -> list[str]:
     with _connected(settings, "postgres", user, password) as admin, _locked(admin):
         for service in SERVICES:
             _provision(admin, settings, service)
+        if settings.replication_user is not None:
+            _make_role(admin, settings, settings.replication_user)
+            role = sql.Identifier(settings.replication_user)
+            with admin.cursor() as cursor:
+                cursor.execute(sql.SQL("ALTER ROLE {} REPLICATION").format(role))
     for service in SERVICES:
         with _connected(settings, service, user, password) as admin:
             _restrict(admin, service)
@@ -105,18 +112,24 @@ def _locked(connection: Connection) -> Iterator[None]:
     yield
 
 
-def _provision(admin: Connection, settings: MigrateSettings, service: str) -> None:
+def _make_role(admin: Connection, settings: MigrateSettings, role: str) -> None:
+    """Make a role that may log in, unless it is there, and give it its password."""
+    name = sql.Identifier(role)
     with admin.cursor() as cursor:
-        for role in (f"{service}_owner", f"{service}_app"):
-            name = sql.Identifier(role)
-            cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,))
-            if cursor.fetchone() is None:
-                cursor.execute(sql.SQL("CREATE ROLE {} LOGIN").format(name))
-            # The server is sent the verifier, so that the password can be in none of its logs.
-            verifier = encrypt_password(
-                settings.role_password(role), role, scope=admin, algorithm="scram-sha-256"
-            )
-            cursor.execute(sql.SQL("ALTER ROLE {} PASSWORD %s").format(name), (verifier,))
+        cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,))
+        if cursor.fetchone() is None:
+            cursor.execute(sql.SQL("CREATE ROLE {} LOGIN").format(name))
+        # The server is sent the verifier, so that the password can be in none of its logs.
+        verifier = encrypt_password(
+            settings.role_password(role), role, scope=admin, algorithm="scram-sha-256"
+        )
+        cursor.execute(sql.SQL("ALTER ROLE {} PASSWORD %s").format(name), (verifier,))
+
+
+def _provision(admin: Connection, settings: MigrateSettings, service: str) -> None:
+    for role in (f"{service}_owner", f"{service}_app"):
+        _make_role(admin, settings, role)
+    with admin.cursor() as cursor:
         cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", (service,))
         if cursor.fetchone() is None:
             cursor.execute(

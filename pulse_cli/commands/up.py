@@ -14,6 +14,10 @@ def up(
     isolated: Annotated[
         bool, typer.Option("--isolated", help="Use free ports, to run beside other stacks.")
     ] = False,
+    replica: Annotated[
+        bool,
+        typer.Option("--replica", help="Run a read replica too, as --set postgres.replica=true."),
+    ] = False,
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
     """Start the stack and wait until all of it is ready; again: start what does not run."""
@@ -21,6 +25,8 @@ def up(
     from pulse_cli.targets.progress import shown
 
     root = Root.of(ctx)
+    if replica:
+        root.settings = {**root.settings, "postgres.replica": True}
     say = people().print
     with shown(root.target) as show:
         stack = root.target.up(root.stack, isolated, show, say)

@@ -21,6 +21,8 @@ from pulse_cli.programs import (
     DESCRIPTORS,
     GATEWAY_CONNECTIONS,
     LOOPBACK,
+    REPLICA_PASSFILE,
+    REPLICATION_USER,
     description_folder,
     local_programs,
     peers,
@@ -28,7 +30,7 @@ from pulse_cli.programs import (
 )
 from pulse_cli.render.jinja import fill
 from pulse_cli.stack.model import ROUTES, SERVICE_NAMES, Stack
-from pulse_cli.stack.secrets import OPERATOR, Secrets
+from pulse_cli.stack.secrets import MIGRATE, OPERATOR, Secrets
 from pulse_cli.targets.local.processes import LABEL
 from pulse_cli.targets.local.runtime import supervisor_socket
 
@@ -98,6 +100,9 @@ def render_local(
         ),
         "prometheus-services.json": json.dumps(scraped(serving), indent=2) + "\n",
     }
+    if stack.postgres.replica:
+        password = secrets.get(MIGRATE, "replication_password")
+        files[REPLICA_PASSFILE] = f"*:*:*:{REPLICATION_USER}:{password}\n"
     for name, content in files.items():
         write_private(folder / name, content)
 

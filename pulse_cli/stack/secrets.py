@@ -63,6 +63,7 @@ def _layout() -> Iterator[list[tuple[str, str]]]:
     # 32 random bytes are a private key of P-256 as good as any.
     yield [("notifications", "vapid_key")]
     yield [(OPERATOR, "superuser_password"), (MIGRATE, "superuser_password")]
+    yield [(MIGRATE, "replication_password")]
     yield [(OPERATOR, "redis_password")]
     yield [(OPERATOR, "seed_password")]
     for service in SERVICE_NAMES:

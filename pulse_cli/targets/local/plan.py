@@ -15,7 +15,8 @@ MIGRATE = "migrate"
 OPENAPI = "openapi"
 GATEWAY = "envoy"
 POSTGRES = "postgres"
-STORES = (POSTGRES, "redis", "rabbitmq", "epmd")
+REPLICA = "postgres-replica"
+STORES = (POSTGRES, REPLICA, "redis", "rabbitmq", "epmd")
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ def plan(stack: Stack) -> tuple[Component, ...]:
             database.port,
             probe=lambda: probes.postgres(database.host, database.port),
         ),
+        *_replica(stack),
         Component("redis", "store", redis.port, probe=lambda: probes.redis(redis.host, redis.port)),
         Component(MIGRATE, "job", None, after=(POSTGRES,)),
         Component(OPENAPI, "job", None),
@@ -75,6 +77,22 @@ def plan(stack: Stack) -> tuple[Component, ...]:
 def reachable(host: str) -> str:
     """Return the address to reach a server that listens on `host` (0.0.0.0 means all)."""
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - no server here
+
+
+def _replica(stack: Stack) -> tuple[Component, ...]:
+    """The standby; nothing waits for it but the end of the start."""
+    database = stack.postgres
+    if not database.replica:
+        return ()
+    return (
+        Component(
+            REPLICA,
+            "store",
+            database.replica_port,
+            after=(MIGRATE,),  # which makes the role that it follows the server by
+            probe=lambda: probes.postgres(database.host, database.replica_port),
+        ),
+    )
 
 
 def _instance(port: int, name: str) -> Component:
