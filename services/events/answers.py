@@ -147,7 +147,7 @@ class AnswerStore:
             params["after"], params["after_id"] = after
         return [
             Attendee(user_id=user_id, answer=answer, updated_at=updated_at)
-            for user_id, answer, updated_at in await self._database.rows(query, params)
+            for user_id, answer, updated_at in await self._database.read(query, params)
         ]
 
 

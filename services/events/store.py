@@ -251,7 +251,7 @@ class EventStore:
     ) -> list[Event]:
         """Events, soonest first, those after a start and id when given."""
         query, params = listed(wanted, after)
-        rows = await self._database.rows(query, {**params, "limit": limit})
+        rows = await self._database.read(query, {**params, "limit": limit})
         return [_event(row) for row in rows]
 
     async def update(self, edited: Event, changed: Collection[str], tell: bool) -> Event | None:

@@ -25,10 +25,10 @@ from services.kit.observe import configure_logging, metrics, observed
 from services.kit.outbox import Outbox
 from services.kit.peers import Peers, open_peers
 from services.kit.settings import Settings, load_settings
+from services.kit.tasks import ended
 from services.kit.tracing import open_tracing
 
 _SHUTDOWN_SECONDS = 3.0
-_CANCEL_SECONDS = 0.5
 _BACKLOG = 1024
 """Connections that may wait to be accepted: a gateway opens hundreds at once when we fall behind,
 and those past the limit would be refused."""
@@ -64,15 +64,15 @@ def build_app(settings: Settings, endpoints: Iterable[Endpoint], wire: Wire) -> 
 
     async def resources(app: web.Application) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            database = await stack.enter_async_context(open_database(settings))
             redis = await stack.enter_async_context(open_redis(settings))
+            database = await stack.enter_async_context(open_database(settings, redis))
             peers = await stack.enter_async_context(open_peers(settings))
             outbox = Outbox(settings, database)
             opened = Resources(settings, database, redis, peers, outbox, stack)
             bus = Bus(settings, outbox, wire(app, opened))
             app[CHECKS] = HealthChecks(settings, database, redis, bus)
             link = asyncio.create_task(bus.run())
-            stack.push_async_callback(_cancelled, link)
+            stack.push_async_callback(ended, link)
             gc.collect()
             gc.freeze()  # what lives as long as the process need not be looked at again
             gc.set_threshold(*_GC_THRESHOLDS)
@@ -80,13 +80,6 @@ def build_app(settings: Settings, endpoints: Iterable[Endpoint], wire: Wire) -> 
 
     app.cleanup_ctx.append(resources)
     return app
-
-
-async def _cancelled(task: asyncio.Task[None]) -> None:
-    """End a task; asked again as long as it goes on, since a cancellation may be swallowed."""
-    while not task.done():
-        task.cancel()
-        await asyncio.wait({task}, timeout=_CANCEL_SECONDS)
 
 
 def run(create_app: Callable[[Settings], web.Application]) -> None:

@@ -1,4 +1,4 @@
-"""PostgreSQL through aiopg: named queries on a bounded pool.
+"""PostgreSQL through aiopg: named queries on a bounded pool, lists from a replica if there is one.
 
 A statement runs in its own transaction; what must be atomic is written as one statement (data-
 modifying CTEs), which costs one round trip where BEGIN and COMMIT would cost three.
@@ -6,28 +6,35 @@ modifying CTEs), which costs one round trip where BEGIN and COMMIT would cost th
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import lru_cache
+from http import HTTPStatus
 from typing import Any, NamedTuple, cast
+from uuid import UUID
 
 import aiopg
 import psycopg2
 import psycopg2.extras
 from psycopg2.extensions import make_dsn
+from redis.asyncio import Redis
 
 from services.kit.errors import ServiceError
-from services.kit.observe import POOL, POOL_WAIT, QUERIES, SHED, SLOW_QUERIES
+from services.kit.observe import POOL, POOL_WAIT, QUERIES, READS, SHED, SLOW_QUERIES
+from services.kit.replica import Replica, caller
 from services.kit.resilience import within
 from services.kit.settings import Settings
-from services.kit.tasks import raise_if_cancelled
+from services.kit.tasks import ended, raise_if_cancelled
 
 _IDLE_SECONDS = 30.0
 _CONNECT_SECONDS = 2.0
 _QUERY_SECONDS = 5.0
+_REPLICA_SECONDS = 1.0
+"""How long the replica may take for a read before the server is asked instead."""
 _SLOW_SECONDS = 0.1
 _STATEMENT_MILLISECONDS = 6_000
 """PostgreSQL ends what its client has given up: later than the client does, so that aiopg never
@@ -53,11 +60,11 @@ class Query(NamedTuple):
     sql: str
 
 
-def dsn(settings: Settings) -> str:
-    """Libpq's connection string of the service's own database."""
+def dsn(settings: Settings, host: str | None = None, port: int | None = None) -> str:
+    """Libpq's connection string of the service's own database, on another host if one is given."""
     return make_dsn(
-        host=settings.database_host,
-        port=settings.database_port,
+        host=host or settings.database_host,
+        port=port or settings.database_port,
         dbname=settings.database_name,
         user=settings.database_user,
         password=settings.database_password.get_secret_value(),
@@ -69,19 +76,19 @@ def dsn(settings: Settings) -> str:
 
 
 class Database:
-    """A pool of connections.
+    """The service's database.
 
     Every method raises ServiceError: 503 when PostgreSQL is away or more wait for it than it could
     serve in time, 504 when the caller's deadline is over. A read whose connection turns out to be
     dead is run once more on another one; a write is not, for it may have been committed.
     """
 
-    def __init__(self, pool: aiopg.Pool) -> None:
-        self._pool = pool
-        self._waiting = 0
-        self._most_waiting = _WAITING_PER_CONNECTION * (pool.maxsize or 1)
-        POOL.labels("in_use").set_function(lambda: pool.size - pool.freesize)
-        POOL.labels("idle").set_function(lambda: pool.freesize)
+    def __init__(
+        self, server: _Server, standby: _Server | None = None, replica: Replica | None = None
+    ) -> None:
+        self._server = server
+        self._standby = standby
+        self._replica = replica
 
     async def rows(self, query: Query, params: Params | None = None) -> list[Row]:
         """Every row of the answer."""
@@ -95,11 +102,58 @@ class Database:
         """Run it; the number of rows it touched."""
         return cast("int", await self._answer(query, params, _rowcount))
 
+    async def read(self, query: Query, params: Params | None = None) -> list[Row]:
+        """Every row of a list, from the replica if it has all that the calling user wrote.
+
+        What others wrote may be missing for `replica.LAG_SECONDS`. So it is not for what fills a
+        cache or is written back, and not for whether somebody may do something.
+        """
+        if self._standby is None or self._replica is None:
+            return await self.rows(query, params)
+        if await self._replica.serves(caller.get()):
+            try:
+                found = await self._standby.answer(query, params, aiopg.Cursor.fetchall)
+            except ServiceError as error:
+                if error.status is HTTPStatus.GATEWAY_TIMEOUT:
+                    raise
+                self._replica.lost()
+            else:
+                READS.labels("replica").inc()
+                return cast("list[Row]", found)
+        READS.labels("primary").inc()
+        return await self.rows(query, params)
+
+    async def wrote_for(self, users: Iterable[UUID]) -> None:
+        """Have users see what was just written, as if it were by themselves."""
+        if self._replica is not None:
+            await self._replica.wrote(users)
+
     async def ping(self) -> None:
         """Ask for an answer."""
         await self.row(_PING)
 
     async def _answer(self, query: Query, params: Params | None, take: _Take) -> object:
+        found = await self._server.answer(query, params, take)
+        if self._replica is not None and not is_read(query.sql):
+            user = caller.get()
+            if user is not None:
+                await self._replica.wrote((user,))
+        return found
+
+
+class _Server:
+    """A bounded queue before a pool of connections to one server."""
+
+    def __init__(self, pool: aiopg.Pool, name: str, query_seconds: float) -> None:
+        self._pool = pool
+        self._query_seconds = query_seconds
+        self._waiting = 0
+        self._most_waiting = _WAITING_PER_CONNECTION * (pool.maxsize or 1)
+        POOL.labels(name, "in_use").set_function(lambda: pool.size - pool.freesize)
+        POOL.labels(name, "idle").set_function(lambda: pool.freesize)
+
+    async def answer(self, query: Query, params: Params | None, take: _Take) -> object:
+        """What `take` makes of the answer."""
         try:
             try:
                 return await self._once(query, params, take)
@@ -116,10 +170,10 @@ class Database:
 
     async def _once(self, query: Query, params: Params | None, take: _Take) -> object:
         async with self._connection() as connection, connection.cursor() as cursor:
-            within(_QUERY_SECONDS)  # waiting may have taken what was left
+            within(self._query_seconds)  # waiting may have taken what was left
             started = time.perf_counter()
             try:
-                await cursor.execute(query.sql, params, timeout=_QUERY_SECONDS)
+                await cursor.execute(query.sql, params, timeout=self._query_seconds)
             except psycopg2.Error as error:
                 if connection.closed:
                     raise _ConnectionLostError(error) from None
@@ -187,16 +241,36 @@ def _observe(name: str, seconds: float) -> None:
 
 
 @asynccontextmanager
-async def open_database(settings: Settings) -> AsyncIterator[Database]:
-    """Open the pool, waiting for PostgreSQL to answer, and close it in the end."""
-    async with aiopg.create_pool(
-        dsn(settings),
-        minsize=1,
+async def open_database(settings: Settings, redis: Redis | None = None) -> AsyncIterator[Database]:
+    """Open the pool, waiting for PostgreSQL to answer, and close it in the end.
+
+    The replica, if the settings name one, is used as soon as it is there; without Redis it is not.
+    """
+    async with _pool(dsn(settings), settings, at_least=1) as pool:
+        server = _Server(pool, "primary", _QUERY_SECONDS)
+        if settings.replica_host is None or redis is None:
+            yield Database(server)
+            return
+        where = dsn(settings, settings.replica_host, settings.replica_port)
+        name = f"{settings.replica_host}:{settings.replica_port}"
+        replica = Replica(redis, settings.name, server=dsn(settings), replica=where, name=name)
+        async with _pool(where, settings, at_least=0) as standby:
+            watching = asyncio.create_task(replica.watch())
+            try:
+                yield Database(server, _Server(standby, "replica", _REPLICA_SECONDS), replica)
+            finally:
+                await ended(watching)
+
+
+def _pool(where: str, settings: Settings, at_least: int) -> AbstractAsyncContextManager[aiopg.Pool]:
+    pool: AbstractAsyncContextManager[aiopg.Pool] = aiopg.create_pool(
+        where,
+        minsize=at_least,
         maxsize=settings.pool_size,
         timeout=_CONNECT_SECONDS,
         pool_recycle=_IDLE_SECONDS,
         enable_hstore=False,
         enable_json=False,  # psycopg2 knows jsonb and, registered above, uuid for all connections
         enable_uuid=False,
-    ) as pool:
-        yield Database(pool)
+    )
+    return pool

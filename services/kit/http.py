@@ -20,6 +20,7 @@ from pydantic import BaseModel, ValidationError
 from pulse_sdk.contract.common import FieldError
 from services.kit.auth import Identity, bearer, user_verifier, verify_service_token
 from services.kit.errors import ServiceError, field_errors
+from services.kit.replica import caller
 from services.kit.resilience import DEADLINE_HEADER, deadline_from
 from services.kit.settings import Settings
 
@@ -163,6 +164,7 @@ def _handler(
         elif declared.access is Access.SERVICE:
             token = bearer(request.headers.get("Authorization"))
             verify_service_token(settings, token, declared.callers)
+        caller.set(None if identity is None else identity.user_id)
         query = None if declared.query is NoneType else parse_query(request, declared.query)
         body = None if declared.body is NoneType else await parse_body(request, declared.body)
         call = Call(request, body, query, identity)

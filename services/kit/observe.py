@@ -46,7 +46,13 @@ POOL_WAIT = Histogram(
     "Time that a query waited for a connection, when none was free",
     buckets=_REQUEST_BUCKETS,
 )
-POOL = Gauge("db_pool_connections", "Connections of the pool", ["state"])
+POOL = Gauge("db_pool_connections", "Connections of a server's pool", ["server", "state"])
+READS = Counter(
+    "db_reads", "Reads that a replica may serve, by who did (if there is one)", ["server"]
+)
+REPLICA_LAG = Gauge(
+    "db_replica_lag_seconds", "How long ago the replica certainly had everything", ["replica"]
+)
 SHED = Counter("db_refused", "Statements refused since too many waited for a connection")
 CACHE = Counter("cache_requests", "Look-ups in the cache", ["cache", "outcome"])
 EVENT_LAG = Histogram(

@@ -4,6 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
+_CANCEL_SECONDS = 0.5
+
+
+async def ended(task: asyncio.Task[None]) -> None:
+    """End a task; asked again as long as it goes on, since a cancellation may be swallowed."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=_CANCEL_SECONDS)
+
 
 def raise_if_cancelled() -> None:
     """Raise a cancellation of this task that was asked for and swallowed on the way.

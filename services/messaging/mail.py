@@ -134,7 +134,10 @@ class Sent(NamedTuple):
 
 
 class MailStore:
-    """Reads and writes messages. It reads what was just written, so never from a replica."""
+    """Reads and writes messages.
+
+    What tells a client where it stands, deliveries and positions, never comes from a replica.
+    """
 
     def __init__(self, database: Database, outbox: Outbox) -> None:
         self._database = database
@@ -167,6 +170,7 @@ class MailStore:
             return None
         self._outbox.wake()
         *columns, user_ids, positions = row
+        await self._database.wrote_for(user_ids)  # they are told, and may look at once
         return Sent(_message(columns), dict(zip(user_ids, positions, strict=True)))
 
     async def sent_with(self, sender_id: UUID, key: str) -> Message | None:
@@ -179,7 +183,7 @@ class MailStore:
     ) -> list[Message]:
         """A conversation's messages, newest first."""
         params = {"conversation_id": conversation_id, "before": before, "limit": limit}
-        return [_message(row) for row in await self._database.rows(_MESSAGES, params)]
+        return [_message(row) for row in await self._database.read(_MESSAGES, params)]
 
     async def deliveries(self, user_id: UUID, after: int, limit: int) -> list[Delivery]:
         """What was delivered to somebody after a position, in order."""

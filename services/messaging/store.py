@@ -243,7 +243,7 @@ class ConversationStore:
     ) -> list[Conversation]:
         """A person's conversations, newest first."""
         params = {"user_id": user_id, "before": before, "limit": limit}
-        return [_conversation(row) for row in await self._database.rows(_CONVERSATIONS, params)]
+        return [_conversation(row) for row in await self._database.read(_CONVERSATIONS, params)]
 
     async def rename(self, user_id: UUID, conversation_id: UUID, title: str) -> bool:
         """Give a group that somebody is in a title; whether there is such a group."""

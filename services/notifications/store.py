@@ -175,6 +175,9 @@ class NotificationStore:
         }
         rows = await self._database.rows(_INSERT, params)
         listed = [(row[0], _notification(row[1:-1])) for row in rows]
+        if listed:
+            # They are shown it as it happens, and may look at once.
+            await self._database.wrote_for(user_id for user_id, _ in listed)
         return Made(listed, any(row[-1] for row in rows))
 
     async def of_user(
@@ -183,12 +186,12 @@ class NotificationStore:
         """A person's notifications, newest first."""
         params = {"user_id": user_id, "before": before, "limit": limit}
         query = _UNREAD_OF_USER if unread else _OF_USER
-        return [_notification(row) for row in await self._database.rows(query, params)]
+        return [_notification(row) for row in await self._database.read(query, params)]
 
     async def unread(self, user_id: UUID) -> int:
         """How many a person has not read."""
-        row = await self._database.row(_UNREAD, {"user_id": user_id})
-        return 0 if row is None else int(row[0])
+        ((unread,),) = await self._database.read(_UNREAD, {"user_id": user_id})
+        return int(unread)
 
     async def read(self, user_id: UUID, notification_id: UUID) -> None:
         """Mark one of a person's own as read.

@@ -155,7 +155,7 @@ class CommentStore:
             "before": before or NEWEST,
             "count": count,
         }
-        return [_comment(row) for row in await self._database.rows(query, params)]
+        return [_comment(row) for row in await self._database.read(query, params)]
 
     async def delete(self, post_id: UUID, comment_id: UUID) -> None:
         """Delete a comment with all replies below it.

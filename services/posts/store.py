@@ -200,12 +200,12 @@ class PostStore:
     async def newest(self, reader_id: UUID, before: UUID | None, count: int) -> list[Listed]:
         """Posts of public authors and the reader's own that are older than an id, newest first."""
         params = {"reader_id": reader_id, "before": before or NEWEST, "count": count}
-        return list(map(Listed._make, await self._database.rows(_NEWEST_OF_ALL, params)))
+        return list(map(Listed._make, await self._database.read(_NEWEST_OF_ALL, params)))
 
     async def by_author(self, author_id: UUID, before: UUID | None, count: int) -> list[Listed]:
         """Posts of an author older than an id, newest first."""
         params = {"author_id": author_id, "before": before or NEWEST, "count": count}
-        return list(map(Listed._make, await self._database.rows(_NEWEST_BY_AUTHOR, params)))
+        return list(map(Listed._make, await self._database.read(_NEWEST_BY_AUTHOR, params)))
 
     async def popular(self) -> list[UUID]:
         """The most popular recent posts of public authors, the most popular first."""
@@ -271,7 +271,7 @@ class PostStore:
             "user_id": NEWEST if before is None else before.user_id,
             "count": count,
         }
-        rows = await self._database.rows(_LIKES, params)
+        rows = await self._database.read(_LIKES, params)
         return [Like(user_id=user_id, liked_at=liked_at) for user_id, liked_at in rows]
 
     async def import_posts(self, posts: Sequence[ImportPost]) -> int:

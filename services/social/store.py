@@ -245,7 +245,7 @@ class SocialStore:
         self, query: Query, user_id: UUID, before: UUID | None, count: int
     ) -> list[ListedRow]:
         params = {"user_id": user_id, "before": before or NEWEST, "count": count}
-        return [ListedRow(*row) for row in await self._database.rows(query, params)]
+        return [ListedRow(*row) for row in await self._database.read(query, params)]
 
     async def counts(self, user_id: UUID) -> Counts:
         """How many follow a user, and how many they follow."""

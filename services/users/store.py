@@ -156,6 +156,7 @@ class UserStore:
         except psycopg2.errors.UniqueViolation as error:
             raise ServiceError.conflict(*_TAKEN[str(error.diag.constraint_name)]) from None
         self._outbox.wake()
+        await self._database.wrote_for((user_id,))
         return _me(_present(row))
 
     async def by_id(self, user_id: UUID) -> Me:
@@ -204,7 +205,7 @@ class UserStore:
     async def by_prefix(self, prefix: str, after: str, count: int) -> list[Me]:
         """Accounts whose username begins so, by username, those after one."""
         params = {"prefix": prefix, "after": after, "count": count}
-        return [_me(row) for row in await self._database.rows(_BY_PREFIX, params)]
+        return [_me(row) for row in await self._database.read(_BY_PREFIX, params)]
 
     async def similar(self, text: str, after: Rank | None, count: int) -> list[tuple[Me, Rank]]:
         """Accounts with at least half of a text's trigrams in their names, best first.
@@ -217,7 +218,7 @@ class UserStore:
             **(after or Rank(_MANY, 0, ""))._asdict(),
             "count": count,
         }
-        rows = await self._database.rows(_SIMILAR, params)
+        rows = await self._database.read(_SIMILAR, params)
         return [(me := _me(row[:-2]), Rank(row[-2], row[-1], me.username)) for row in rows]
 
     async def import_users(self, users: list[ImportUser], password_hash: str) -> int:

@@ -22,7 +22,7 @@ PROMISED = {
     "http_request_duration_seconds": {"method", "route", "status", "le"},
     "db_query_duration_seconds": {"query", "le"},
     "db_slow_queries": {"query"},
-    "db_pool_connections": {"state"},
+    "db_pool_connections": {"server", "state"},
     "db_pool_wait_seconds": {"le"},
     "cache_requests": {"cache", "outcome"},
     "event_lag_seconds": {"type", "le"},
