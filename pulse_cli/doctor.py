@@ -47,6 +47,7 @@ def examine(stack: Stack, state: Path) -> list[Check]:
         _python,
         _packages,
         lambda: _program("postgres", _with(components.find_postgres(), "postgres"), "--version"),
+        *((_replica,) if stack.postgres.replica else ()),
         lambda: _program("redis", components.find_redis(), "--version"),
         lambda: _program("envoy", components.find_envoy(), "--version"),
         lambda: _rabbitmq(state),
@@ -138,6 +139,12 @@ def _program(name: str, where: Path | None, *arguments: str) -> Check:
         f"{where} does not run: {said}",
         REINSTALL,
     )
+
+
+def _replica() -> Check:
+    """What a read replica is made with comes beside the server."""
+    folder = components.find_postgres()
+    return _program("replica", _with(folder, "pg_basebackup"), "--version")
 
 
 def _rabbitmq(state: Path) -> Check:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
@@ -15,6 +15,7 @@ import jwt
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from pulse_cli.errors import NotHealthy
 from pulse_cli.stack.model import ROUTES, SERVICE_NAMES, Route, ServiceName, Stack
 from pulse_cli.stack.secrets import OPERATOR, Secrets
 from pulse_cli.targets import probes
@@ -59,6 +60,7 @@ async def check(stack: Stack, secrets: Secrets) -> list[Check]:
                 for index in range(stack.services[name].replicas)
             ),
             _store("postgres", probes.postgres, stack.postgres.host, stack.postgres.port),
+            *_replica(stack, secrets),
             _timed("store", "redis", _redis(stack, secrets)),
             _store("rabbitmq", probes.amqp, stack.rabbitmq.host, stack.rabbitmq.port),
             *(
@@ -105,6 +107,20 @@ def _store(
         return _Answer(answer.ready, "accepts connections" if answer.ready else answer.said)
 
     return _timed("store", name, look())
+
+
+def _replica(stack: Stack, secrets: Secrets) -> Iterator[Awaitable[Check]]:
+    async def look() -> _Answer:
+        from pulse_cli.replication import lag  # a stack without a replica needs no driver
+
+        try:
+            seconds = await asyncio.to_thread(lag, stack, secrets)
+        except NotHealthy as error:
+            return _Answer(False, str(error))
+        return _Answer(True, f"has what the server has after {seconds * 1000:.0f} ms")
+
+    if stack.postgres.replica:
+        yield _timed("store", "postgres-replica", look())
 
 
 async def _redis(stack: Stack, secrets: Secrets) -> _Answer:

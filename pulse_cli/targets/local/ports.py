@@ -86,9 +86,7 @@ def _moved(stack: Stack, base: int) -> Stack:
     }
     moved: Mapping[str, object] = {
         "gateway": stack.gateway.model_copy(update={"port": base, "admin_port": base + 1}),
-        "postgres": stack.postgres.model_copy(
-            update={"port": base + 2, "replica_port": base + 7}
-        ),
+        "postgres": stack.postgres.model_copy(update={"port": base + 2, "replica_port": base + 7}),
         "redis": stack.redis.model_copy(update={"port": base + 3}),
         "rabbitmq": stack.rabbitmq.model_copy(
             update={"port": base + 4, "dist_port": base + 5, "epmd_port": base + 6}
