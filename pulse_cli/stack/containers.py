@@ -56,6 +56,29 @@ class Images(Frozen):
     grafana: Image = "grafana/grafana:11.4.0"
     jaeger: Image = "jaegertracing/all-in-one:1.64.0"
 
+    def __getitem__(self, name: str) -> str:
+        """Return the image of that name. Raises `AttributeError`."""
+        image: str = getattr(self, name)
+        return image
+
+
+class Limit(Frozen):
+    """The most that one container may use."""
+
+    cpus: Annotated[float, Field(ge=0.1, le=256)] = 1.0
+    memory_mb: Annotated[int, Field(ge=64, le=1 << 20)] = 512
+
+
+class Limits(Frozen):
+    """What each kind of container may use; an engine refuses more CPUs than it has."""
+
+    service: Limit = Limit()
+    gateway: Limit = Limit()
+    postgres: Limit = Limit(memory_mb=1024)
+    redis: Limit = Limit()
+    rabbitmq: Limit = Limit(memory_mb=1024)
+    observer: Limit = Limit()
+
 
 class Compose(Frozen):
     """The compose target: its network, and what watches the stack."""
@@ -71,3 +94,17 @@ class Compose(Frozen):
     prometheus_port: Port = 9090
     grafana_port: Port = 3000
     jaeger_port: Port = 16686
+    limits: Limits = Limits()
+
+    def store_address(self, place: int) -> str:
+        """Return the address of the store at a place (from 0) in the order of the stores."""
+        return str(self.subnet[2 + place])
+
+    def instance_address(self, place: int, instance: int) -> str:
+        """Return the address of an instance (0 to 15) of the service at a place (from 0)."""
+        return str(self.subnet[16 + 16 * place + instance])
+
+    @property
+    def unassigned(self) -> IPv4Network:
+        """Return the part of the network that none of these addresses is in: its upper half."""
+        return list(self.subnet.subnets(prefixlen_diff=1))[1]

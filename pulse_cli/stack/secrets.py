@@ -16,6 +16,7 @@ from pulse_cli.stack.model import SERVICE_NAMES
 
 OPERATOR = "operator"
 MIGRATE = "migrate"
+GATEWAY = "gateway"
 SECRET_BYTES = 32
 """Random bytes of each secret; HS256 wants no fewer (RFC 7518, section 3.2)."""
 
@@ -43,7 +44,7 @@ def ensure_secrets(state: Path) -> Secrets:
         OSError: the files cannot be read or written.
     """
     folder = private_folder(state / "secrets")
-    for owner in (*SERVICE_NAMES, MIGRATE, OPERATOR):
+    for owner in (*SERVICE_NAMES, GATEWAY, MIGRATE, OPERATOR):
         private_folder(folder / owner)
     values: dict[tuple[str, str], str] = {}
     for copies in _layout():
@@ -56,15 +57,26 @@ def ensure_secrets(state: Path) -> Secrets:
     return Secrets(folder, values)
 
 
+def owned(owner: str) -> tuple[str, ...]:
+    """Return the names of an owner's secrets, in the order of the alphabet."""
+    return tuple(sorted(name for copies in _layout() for whose, name in copies if whose == owner))
+
+
 def _layout() -> Iterator[list[tuple[str, str]]]:
     """Yield, for each secret, the files that hold it; the first is the one that counts."""
-    for shared in ("token_key", "service_key", "rabbitmq_password"):
+    yield [
+        (OPERATOR, "token_key"),
+        (GATEWAY, "token_key"),
+        *((s, "token_key") for s in SERVICE_NAMES),
+    ]
+    for shared in ("service_key", "rabbitmq_password"):
         yield [(OPERATOR, shared), *((service, shared) for service in SERVICE_NAMES)]
     # 32 random bytes are a private key of P-256 as good as any.
     yield [("notifications", "vapid_key")]
     yield [(OPERATOR, "superuser_password"), (MIGRATE, "superuser_password")]
     yield [(MIGRATE, "replication_password")]
     yield [(OPERATOR, "redis_password")]
+    yield [(GATEWAY, "redis_password")]
     yield [(OPERATOR, "seed_password")]
     for service in SERVICE_NAMES:
         yield [(MIGRATE, f"{service}_owner_password")]
