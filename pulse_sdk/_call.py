@@ -23,16 +23,17 @@ Id = UUID | str
 """An id, as the contract's models carry it or as text."""
 
 _IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "PUT", "DELETE"})
+_DOTS = frozenset({"", ".", ".."})
 _HEADER_TEXT = re.compile(r"[\x21-\x7e]+")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Call(Generic[T]):
     """One request and the type of its answer."""
 
     method: str
     segments: tuple[Id, ...]
-    """The path below `/api/v1`, each segment still unquoted."""
+    """What `path` is made of, below `/api/v1`."""
     answer: type[T]
     """What a success is read as: a model, or NoneType when its content does not matter."""
     query: Mapping[str, str | int] = field(default_factory=dict)
@@ -47,17 +48,17 @@ class Call(Generic[T]):
     """What the client acts with once the call has succeeded, None to act as nobody."""
     operation: str = ""
     """The method that made it, such as `posts.create`."""
+    path: str = field(init=False)
+    """The quoted path; no segment can leave its place, whatever it holds."""
 
     def __post_init__(self) -> None:
-        for segment in self.segments:
-            # Neither can be quoted: servers read "%2E%2E" as "..".
-            if str(segment) in {"", ".", ".."}:
-                raise InvalidInput.of("id", f"{str(segment)!r} cannot be part of a path")
-
-    @property
-    def path(self) -> str:
-        """The quoted path; no segment can leave its place, whatever it holds."""
-        return "/api/v1/" + "/".join(quote(str(segment), safe="") for segment in self.segments)
+        path = "/api/v1"
+        for segment in map(str, self.segments):
+            # None of these can be quoted: servers read "%2E%2E" as "..".
+            if segment in _DOTS:
+                raise InvalidInput.of("id", f"{segment!r} cannot be part of a path")
+            path += "/" + quote(segment, safe="")
+        self.path = path
 
     @property
     def retryable(self) -> bool:

@@ -5,15 +5,13 @@ Shared by a client and its views, threads or tasks. Nothing here knows of calls 
 
 from __future__ import annotations
 
-import asyncio
 import math
 import os
 import threading
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
-from importlib.metadata import version
 from time import monotonic
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import httpx
 
@@ -29,7 +27,7 @@ class Connection:
 
     def __init__(self, http_client: httpx.Client | None) -> None:
         self._given = http_client is not None
-        self._http = http_client or _made(httpx.Client)
+        self._http = http_client or made(httpx.Client)
         self._begin()
 
     def _begin(self) -> None:
@@ -38,18 +36,18 @@ class Connection:
 
     def _current(self) -> httpx.Client:
         if self._pid != os.getpid():
-            _refuse_forked(self._given)
+            refuse_forked(self._given)
             # Not closed: its sockets are the parent's, too, and nobody here holds its lock.
-            self._http = _made(httpx.Client)
+            self._http = made(httpx.Client)
             self._begin()
         return self._http
 
     def send(self, step: Send) -> Reply:
         """Carry the step out."""
         http = self._current()
-        response = http.send(_request(http, step), stream=True, follow_redirects=False)
+        response = http.send(request_of(http, step), stream=True, follow_redirects=False)
         try:
-            content = _Content(response, step.until)
+            content = Content(response, step.until)
             for piece in response.iter_bytes():
                 if not content.takes(piece):
                     break
@@ -64,7 +62,7 @@ class Connection:
             TimeoutError: Another one ran for too long.
         """
         self._current()
-        if not self._renewing.acquire(timeout=_left(until) or -1):
+        if not self._renewing.acquire(timeout=left(until) or -1):
             raise TimeoutError
         try:
             return renewal()
@@ -77,78 +75,7 @@ class Connection:
             self._http.close()
 
 
-class AsyncConnection:
-    """Sends for the tasks of an `AsyncPulse`."""
-
-    def __init__(self, http_client: httpx.AsyncClient | None) -> None:
-        self._given = http_client is not None
-        self._http = http_client or _made(httpx.AsyncClient)
-        self._pid = os.getpid()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._renewal: asyncio.Task[bool] | None = None
-
-    def _current(self) -> httpx.AsyncClient:
-        loop = asyncio.get_running_loop()
-        if self._loop is not loop or self._pid != os.getpid():
-            self._move(loop)
-        return self._http
-
-    def _move(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Begin on an event loop, the first or another one."""
-        if self._pid != os.getpid():
-            _refuse_forked(self._given)
-        elif self._loop is None or self._given:
-            self._loop = loop
-            return
-        elif not self._loop.is_closed():
-            raise InvalidInput.of("client", "is in use on another event loop; make one for each")
-        self._http = _made(httpx.AsyncClient)
-        self._pid, self._loop, self._renewal = os.getpid(), loop, None
-
-    async def send(self, step: Send) -> Reply:
-        """Carry the step out."""
-        async with asyncio.timeout(_left(step.until)):
-            http = self._current()
-            request = _request(http, step)
-            response = await http.send(request, stream=True, follow_redirects=False)
-            try:
-                content = _Content(response, step.until)
-                async for piece in response.aiter_bytes():
-                    if not content.takes(piece):
-                        break
-            finally:
-                await response.aclose()
-        return content.reply()
-
-    async def renew(self, renewal: Callable[[], Coroutine[Any, Any, bool]], until: float) -> bool:
-        """Run a renewal, or wait for the one that runs.
-
-        Raises:
-            TimeoutError: It ran for too long.
-        """
-        # A task of its own, shielded: a refresh token works once, so cancelling one of the calls
-        # that wait for the new tokens must not lose them for the others.
-        self._current()
-        if self._renewal is None:
-            self._renewal = asyncio.create_task(renewal())
-            self._renewal.add_done_callback(self._renewed)
-        async with asyncio.timeout(_left(until)):
-            return await asyncio.shield(self._renewal)
-
-    def _renewed(self, task: asyncio.Task[bool]) -> None:
-        self._renewal = None
-        if not task.cancelled():
-            task.exception()  # Seen, even if every call that waited for it is gone.
-
-    async def aclose(self) -> None:
-        """Close the connections, unless they are those of a client that was given."""
-        if self._renewal is not None:
-            await asyncio.wait([self._renewal])
-        if not self._given:
-            await self._http.aclose()
-
-
-class _Content:
+class Content:
     """An answer's content, as much of it as is wanted."""
 
     def __init__(self, response: httpx.Response, until: float) -> None:
@@ -194,12 +121,12 @@ class _Left(Mapping[str, float | None]):
         return len(self._timeouts)
 
 
-def _left(until: float) -> float | None:
+def left(until: float) -> float | None:
     """Seconds left, None without a deadline."""
     return None if until == math.inf else max(0.001, until - monotonic())
 
 
-def _request(http: httpx.Client | httpx.AsyncClient, step: Send) -> httpx.Request:
+def request_of(http: httpx.Client | httpx.AsyncClient, step: Send) -> httpx.Request:
     timeout = step.timeout.as_dict() if step.until == math.inf else _Left(step.timeout, step.until)
     return http.build_request(
         step.method,
@@ -211,7 +138,7 @@ def _request(http: httpx.Client | httpx.AsyncClient, step: Send) -> httpx.Reques
     )
 
 
-def _made(kind: type[HttpT]) -> HttpT:
+def made(kind: type[HttpT]) -> HttpT:
     """An httpx client of our own, which heeds the environment's proxies and certificates."""
     try:
         return kind(headers={"User-Agent": _user_agent()})
@@ -225,10 +152,12 @@ def _made(kind: type[HttpT]) -> HttpT:
 
 @cache
 def _user_agent() -> str:
+    from importlib.metadata import version
+
     return f"pulse-sdk/{version('pulse-platform')}"
 
 
-def _refuse_forked(given: bool) -> None:
+def refuse_forked(given: bool) -> None:
     if given:
         raise InvalidInput.of(
             "http_client", "belongs to the process this one was forked from; make it after the fork"

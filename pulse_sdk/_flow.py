@@ -11,10 +11,10 @@ import math
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from functools import cache
+from os import urandom
 from time import monotonic
 from types import NoneType
 from typing import Any, TypeVar
-from uuid import uuid4
 
 import httpx
 from pydantic import SecretStr, TypeAdapter, ValidationError
@@ -164,7 +164,7 @@ class Flow:
         until = monotonic() + self.options.deadline
         failures = number = 0
         refreshed = False
-        correlation_id = self.options.headers.get(_CORRELATION) or str(uuid4())
+        correlation_id = self.options.headers.get(_CORRELATION) or urandom(16).hex()
         while True:
             number += 1
             token = (yield from self.access_token(until)) if call.authenticated else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import time
 from collections.abc import Coroutine, Generator, Mapping
@@ -15,7 +14,7 @@ import httpx
 from pydantic import BaseModel
 
 from pulse_sdk._areas import Areas
-from pulse_sdk._connection import AsyncConnection, Connection, checked
+from pulse_sdk._connection import Connection, checked
 from pulse_sdk._flow import (
     FetchToken,
     Flow,
@@ -327,6 +326,8 @@ class AsyncPulse(BaseClient):
         )
         flow = Flow(checked(base_url), Credentials(token), options, on_tokens)
         super().__init__(flow)
+        from pulse_sdk._async_connection import AsyncConnection
+
         self._connection = AsyncConnection(http_client)
 
     @classmethod
@@ -389,13 +390,13 @@ class AsyncPulse(BaseClient):
             case Send():
                 return await self._connection.send(step)
             case Sleep():
-                return await asyncio.sleep(step.seconds)
+                return await self._connection.sleep(step)
             case RefreshTokens():
                 return await self._connection.renew(
                     lambda: self.drive(self._renewals.refresh(step.stale)), step.until
                 )
             case FetchToken():
-                return await _fetched(step)
+                return await self._connection.fetch(step)
             case TellTokens():
                 told = step.on_tokens(step.tokens)
                 return await told if inspect.isawaitable(told) else told
@@ -419,13 +420,6 @@ class AsyncPulse(BaseClient):
         traceback: TracebackType | None,
     ) -> None:
         await self.aclose()
-
-
-async def _fetched(step: FetchToken) -> str:
-    ask: Any = step.source.token
-    if inspect.iscoroutinefunction(ask):
-        return str(await ask(secret(step.refused)))
-    return str(await asyncio.to_thread(ask, secret(step.refused)))
 
 
 class LogIn(Generic[AsyncPulseT]):

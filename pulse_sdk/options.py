@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 DEFAULT_TIMEOUT = 10.0
 """Seconds to connect, and between two pieces of an answer."""
 
+_AGES = 1e8
+"""Seconds. More than three years are for ever, which no clock's arithmetic has to bear."""
+
 _TRANSIENT = frozenset({429, 502, 503, 504})
 """Statuses that say "not now". A 500 is a defect, which a second attempt does not mend."""
 
@@ -104,7 +107,7 @@ def _timeout(timeout: float | httpx.Timeout) -> httpx.Timeout:
 def _seconds(name: str, seconds: float) -> float:
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
         raise InvalidInput.of(name, f"must be a positive number of seconds, not {seconds!r}")
-    return float(seconds)
+    return float(seconds) if seconds < _AGES else math.inf
 
 
 def _retries(retries: Retries | int, current: Retries) -> Retries:

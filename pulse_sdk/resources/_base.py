@@ -9,7 +9,6 @@ in step.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from dataclasses import replace
 from functools import wraps
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, overload
@@ -110,6 +109,7 @@ def _bindable(
             raise InvalidInput.from_validation(error) from None
         finally:
             del args, kwargs  # A traceback may show what its frames hold.
-        return invoke(area._client, replace(call, operation=operation))
+        call.operation = operation
+        return invoke(area._client, call)
 
     return method
