@@ -7,7 +7,7 @@ USERS  ?= 1000
 BIN   := $(VENV)/bin
 PULSE := $(BIN)/pulse
 
-.PHONY: bench test check unit processes components lock clean
+.PHONY: bench test check unit processes components contract lock clean
 
 bench: $(VENV)/installed
 	$(PULSE) doctor --fix
@@ -30,6 +30,10 @@ unit: $(VENV)/installed
 
 processes: $(VENV)/installed components
 	$(BIN)/pytest -q tests/connected tests/e2e
+
+# Records anew what the services answer, which the fake of pulse_sdk.testing must say as well.
+contract: $(VENV)/installed components
+	RECORD_CONTRACT=1 $(BIN)/pytest -q tests/connected/test_contract.py
 
 # Tests choose free ports, so a configured port that is taken (exit code 7) does not matter here.
 components: $(VENV)/installed
