@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 import resource
+from dataclasses import replace
 from pathlib import Path
 
 from pulse_cli.components import Binaries
@@ -19,7 +20,6 @@ from pulse_cli.programs import (
     BROKER_USER,
     BROKER_VHOST,
     DESCRIPTORS,
-    GATEWAY_CONNECTIONS,
     LOOPBACK,
     REPLICA_PASSFILE,
     REPLICATION_USER,
@@ -28,9 +28,11 @@ from pulse_cli.programs import (
     peers,
     scraped,
 )
+from pulse_cli.render import envoy
+from pulse_cli.render.gateway import filled, on_loopback
 from pulse_cli.render.jinja import fill
-from pulse_cli.stack.model import ROUTES, SERVICE_NAMES, Stack
-from pulse_cli.stack.secrets import MIGRATE, OPERATOR, Secrets
+from pulse_cli.stack.model import SERVICE_NAMES, Stack
+from pulse_cli.stack.secrets import GATEWAY, MIGRATE, OPERATOR, Secrets
 from pulse_cli.targets.local.processes import LABEL
 from pulse_cli.targets.local.runtime import supervisor_socket
 
@@ -78,6 +80,7 @@ def render_local(
             redis=stack.redis,
             data=state / "data" / "redis",
             operator_hash=_sha256(secrets.get(OPERATOR, "redis_password")),
+            gateway_hash=_sha256(secrets.get(GATEWAY, "redis_password")),
             users={name: _sha256(secrets.get(name, "redis_password")) for name in SERVICE_NAMES},
         ),
         "rabbitmq.conf": fill("rabbitmq/rabbitmq.conf.j2", definitions=folder / "definitions.json"),
@@ -116,25 +119,16 @@ def render_gateway(stack: Stack, secrets: Secrets, state: Path) -> None:
         OSError: a file cannot be written.
     """
     folder = private_folder(state / "rendered")
-    endpoints = private_folder(folder / "eds")
-    for name in SERVICE_NAMES:
-        ports = [stack.instance_port(name, i) for i in range(stack.services[name].replicas)]
-        content = fill("envoy/endpoints.json.j2", service=name, host=LOOPBACK, ports=ports)
-        write_private(endpoints / f"{name}.json", content)
-    key = base64.urlsafe_b64encode(secrets.get(OPERATOR, "token_key").encode()).decode()
-    config = fill(
-        "envoy/envoy.json.j2",
-        gateway=stack.gateway,
-        tokens=stack.tokens,
-        routes=ROUTES,
-        services=SERVICE_NAMES,
-        endpoints=endpoints,
-        description=private_folder(description_folder(state)),
-        admin_host=LOOPBACK,
-        max_connections=GATEWAY_CONNECTIONS,
-        key=key.rstrip("="),
+    where = replace(
+        on_loopback(stack),
+        folder=f"{folder}/",
+        description=f"{private_folder(description_folder(state))}/",
+        endpoints=str(private_folder(folder / "eds")),
     )
-    write_private(folder / "envoy.json", config)
+    for name, text in envoy.endpoints(where).items():
+        write_private(folder / "eds" / f"{name}.json", text)
+    for path, text in envoy.around(stack, where).items():
+        write_private(folder / path, filled(text, secrets))
 
 
 def _descriptors() -> int:

@@ -17,6 +17,9 @@ from pulse_cli.stack.base import Frozen, Host, Port
 API = "/api/v1"
 """Below it lies the whole API; any other version is told so."""
 
+OTHER_VERSIONS = "/api/v(?:[02-9][0-9]*|1[0-9]+)"
+"""Every version but ours, as an expression that Envoy and Kong both read."""
+
 LOGIN = f"{API}/auth/login"
 """Where passwords can be guessed: it has a limit of its own."""
 
@@ -80,6 +83,9 @@ DESCRIPTIONS = (
     Description(f"{API}/openapi.json", "openapi.json", "application/json"),
     Description(f"{API}/docs", "docs.html", "text/html; charset=utf-8"),
 )
+
+DESCRIPTION_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+"""What the page may load (Content-Security-Policy): nothing."""
 
 
 class Refusal(NamedTuple):

@@ -76,8 +76,11 @@ def test_envoy_routes_every_route_and_knows_every_service(tmp_path: Path) -> Non
     manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
     routes = manager["route_config"]["virtual_hosts"][0]["routes"]
     prefixes = [r["match"].get("path_separated_prefix") for r in routes]
-    assert [p for p in prefixes if p] == [route.prefix for route in ROUTES]
-    unguarded = {r["match"]["path"] for r in routes if "typed_per_filter_config" not in r}
+    assert list(dict.fromkeys(p for p in prefixes if p)) == [route.prefix for route in ROUTES]
+    jwt = "envoy.filters.http.jwt_authn"
+    unguarded = {
+        r["match"]["path"] for r in routes if jwt not in r.get("typed_per_filter_config", {})
+    }
     public = {path for route in ROUTES for path in route.public}
     described = {"/api/v1/openapi.json", "/api/v1/docs"}
     assert unguarded == public | described | {f"/health/{name}" for name in SERVICE_NAMES}
@@ -176,12 +179,12 @@ def test_each_service_has_its_own_user_of_redis(tmp_path: Path) -> None:
     render_into(tmp_path)
     lines = (tmp_path / "rendered" / "redis.conf").read_text().splitlines()
     users = {line.split()[1]: shlex.split(line) for line in lines if line.startswith("user ")}
-    assert set(users) == {"default", *SERVICE_NAMES}
+    assert set(users) == {"default", "gateway", *SERVICE_NAMES}
     for name in SERVICE_NAMES:
         assert f"~{name}:*" in users[name]
         assert f"&{name}:*" in users[name]
         assert {"resetkeys", "resetchannels", "-@admin", "-@dangerous"} <= set(users[name])
-    assert len({words[3] for words in users.values()}) == 7
+    assert len({words[3] for words in users.values()}) == 8
 
 
 def test_redis_reads_its_folder_as_it_is(tmp_path: Path) -> None:
