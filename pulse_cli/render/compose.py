@@ -6,8 +6,6 @@ import json
 from pathlib import Path
 
 from pulse_cli.programs import (
-    BROKER_USER,
-    BROKER_VHOST,
     ENVOY_CONCURRENCY,
     LOOPBACK,
     SUPERUSER,
@@ -97,17 +95,6 @@ def peers(stack: Stack) -> dict[str, list[str]]:
     }
 
 
-def upstreams(stack: Stack) -> dict[str, list[tuple[str, int]]]:
-    """Return the address and port of every service's instances, as the gateway reaches them."""
-    return {
-        name: [
-            (stack.compose.instance_address(place, index), stack.instance_port(name, index))
-            for index in range(stack.services[name].replicas)
-        ]
-        for place, name in enumerate(SERVICE_NAMES)
-    }
-
-
 def _instances(stack: Stack, name: ServiceName) -> list[dict[str, object]]:
     return [
         {
@@ -172,11 +159,6 @@ RABBITMQ = {
     "RABBITMQ_LOG_BASE": "/tmp",  # noqa: S108
     "RABBITMQ_LOGS": "-",
 }
-
-RABBITMQ_FILES = {"advanced.config": "[].\n", "enabled_plugins": "[].\n", "rabbitmq-env.conf": ""}
-"""Without these, RabbitMQ would take its image's own; the user and vhost are in another file."""
-
-BROKER = {"user": BROKER_USER, "vhost": BROKER_VHOST}
 
 ENVOY = (
     "envoy",

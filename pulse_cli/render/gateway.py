@@ -86,9 +86,35 @@ def by_name(stack: Stack, redis: Address = CONTAINED_REDIS) -> Surroundings:
     )
 
 
+def in_compose(stack: Stack) -> Surroundings:
+    """Return what surrounds the gateway of a compose project.
+
+    It is in the host's network, where its clients keep their addresses, and reaches each instance
+    by its own, which it has whatever restarts.
+    """
+    return Surroundings(
+        listen=Address(stack.gateway.host, stack.gateway.port),
+        admin=Address(LOOPBACK, stack.gateway.admin_port),
+        instances={
+            name: tuple(
+                Address(
+                    stack.compose.instance_address(place, index), stack.instance_port(name, index)
+                )
+                for index in range(stack.services[name].replicas)
+            )
+            for place, name in enumerate(SERVICE_NAMES)
+        },
+        redis=Address(stack.redis.host, stack.redis.port),
+        folder=f"{MOUNTED}gateway/",
+        description=f"{MOUNTED}api/",
+        endpoints=f"{MOUNTED}gateway/eds",
+    )
+
+
 def surroundings(stack: Stack) -> Surroundings:
     """Return what surrounds the gateway of the stack's own target."""
-    return on_loopback(stack) if stack.target == "local" else by_name(stack)
+    found = {"local": on_loopback, "compose": in_compose}.get(stack.target, by_name)
+    return found(stack)
 
 
 def filled(text: str, secrets: Secrets) -> str:

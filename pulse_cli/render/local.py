@@ -5,8 +5,6 @@ Files are private (they hold keys and hashes), and written only when they change
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import re
 import resource
@@ -17,8 +15,6 @@ from pulse_cli.components import Binaries
 from pulse_cli.errors import Unusable
 from pulse_cli.files import private_folder, write_private
 from pulse_cli.programs import (
-    BROKER_USER,
-    BROKER_VHOST,
     DESCRIPTORS,
     LOOPBACK,
     REPLICA_PASSFILE,
@@ -31,8 +27,9 @@ from pulse_cli.programs import (
 from pulse_cli.render import envoy
 from pulse_cli.render.gateway import filled, on_loopback
 from pulse_cli.render.jinja import fill
-from pulse_cli.stack.model import SERVICE_NAMES, Stack
-from pulse_cli.stack.secrets import GATEWAY, MIGRATE, OPERATOR, Secrets
+from pulse_cli.render.stores import rabbitmq_files, redis_files
+from pulse_cli.stack.model import Stack
+from pulse_cli.stack.secrets import MIGRATE, Secrets
 from pulse_cli.targets.local.processes import LABEL
 from pulse_cli.targets.local.runtime import supervisor_socket
 
@@ -75,25 +72,8 @@ def render_local(
             descriptors=_descriptors(),
             programs=list(local_programs(stack, state, binaries)),
         ),
-        "redis.conf": fill(
-            "redis/redis.conf.j2",
-            redis=stack.redis,
-            data=state / "data" / "redis",
-            operator_hash=_sha256(secrets.get(OPERATOR, "redis_password")),
-            gateway_hash=_sha256(secrets.get(GATEWAY, "redis_password")),
-            users={name: _sha256(secrets.get(name, "redis_password")) for name in SERVICE_NAMES},
-        ),
-        "rabbitmq.conf": fill("rabbitmq/rabbitmq.conf.j2", definitions=folder / "definitions.json"),
-        "definitions.json": fill(
-            "rabbitmq/definitions.json.j2",
-            user=BROKER_USER,
-            vhost=BROKER_VHOST,
-            password_hash=_rabbitmq_hash(secrets.get(OPERATOR, "rabbitmq_password")),
-        ),
-        # Without these three, RabbitMQ would take the system's own files in /etc/rabbitmq.
-        "advanced.config": "[].\n",
-        "enabled_plugins": "[].\n",
-        "rabbitmq-env.conf": "",
+        **redis_files(stack.redis, secrets, str(state / "data" / "redis")),
+        **rabbitmq_files(secrets, str(folder)),
         "peers.json": json.dumps(peers(serving), indent=2) + "\n",
         "prometheus.yml": fill(
             "prometheus/prometheus.yml.j2",
@@ -134,16 +114,3 @@ def render_gateway(stack: Stack, secrets: Secrets, state: Path) -> None:
 def _descriptors() -> int:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     return DESCRIPTORS if most == resource.RLIM_INFINITY else min(DESCRIPTORS, most)
-
-
-def _sha256(password: str) -> str:
-    return hashlib.sha256(password.encode()).hexdigest()
-
-
-def _rabbitmq_hash(password: str) -> str:
-    """Return RabbitMQ's salted hash; the salt follows from the password, so files stay the same.
-
-    Source: https://www.rabbitmq.com/docs/passwords#computing-password-hash
-    """
-    salt = hashlib.sha256(b"salt" + password.encode()).digest()[:4]
-    return base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()
