@@ -29,9 +29,12 @@ class PostsByIds(RequestModel):
 class PostBatch(ResponseModel):
     """The posts that exist, in the order asked for."""
 
-    items: list[Post]
     private_author_ids: list[UUID] = Field(default_factory=list)
-    """Those of their authors whose posts are for followers alone, which the caller looks after."""
+    """Those of their authors whose posts are for followers alone, which the caller looks after.
+
+    It comes first, so that a caller sees at once when all posts are for everyone.
+    """
+    items: list[Post]
 
 
 class UsersByIds(RequestModel):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from time import monotonic
@@ -31,7 +31,7 @@ from services.kit.tracing import TRACE_HEADER, begin, exporting, traceparent
 
 log = logging.getLogger(__name__)
 
-R = TypeVar("R", bound=BaseModel)
+R = TypeVar("R")
 
 CALL_SECONDS = 3.0
 """What a call may take with all its attempts, unless it says less."""
@@ -62,13 +62,16 @@ class Peers:
         self,
         callee: str,
         path: str,
-        returns: type[R],
+        read: Callable[[bytes], R],
         *,
-        body: BaseModel | None = None,
+        body: BaseModel | bytes | None = None,
         query: Mapping[str, str | int] | None = None,
         seconds: float = CALL_SECONDS,
     ) -> R:
         """Ask another service (POST with a body, else GET); for calls that may be repeated.
+
+        `read` makes of the answer what is wanted, as a model's `model_validate_json` does. A body
+        of bytes is JSON already.
 
         It takes `seconds` at most with all its attempts, less when the caller's deadline is nearer,
         and no time at all while the callee's breaker is open.
@@ -87,7 +90,7 @@ class Peers:
             raise ServiceError.unavailable(callee)
         outcome = Outcome.UNKNOWN
         try:
-            answer = await self._attempts(callee, path, returns, body, query, allowed)
+            answer = await self._attempts(callee, path, read, body, query, allowed)
             outcome = Outcome.WELL
             return answer
         except _Refused:
@@ -108,8 +111,8 @@ class Peers:
         self,
         callee: str,
         path: str,
-        returns: type[R],
-        body: BaseModel | None,
+        read: Callable[[bytes], R],
+        body: BaseModel | bytes | None,
         query: Mapping[str, str | int] | None,
         seconds: float,
     ) -> R:
@@ -125,7 +128,7 @@ class Peers:
             try:
                 async with asyncio.timeout(share):
                     raw = await self._send(callee, url, body, query, share)
-                return returns.model_validate_json(raw)
+                return read(raw)
             except _FAILURES as error:
                 log.warning("%s %s failed: %r", callee, path, error)
                 wait = 0.0 if attempt < len(instances) else _BACKOFF.delay(attempt)
@@ -138,7 +141,7 @@ class Peers:
         self,
         callee: str,
         url: str,
-        body: BaseModel | None,
+        body: BaseModel | bytes | None,
         query: Mapping[str, str | int] | None,
         seconds: float,
     ) -> bytes:
@@ -150,7 +153,7 @@ class Peers:
             headers[CORRELATION_HEADER] = current
         data = None
         if body is not None:
-            data = body.model_dump_json().encode()
+            data = body if isinstance(body, bytes) else body.model_dump_json().encode()
             headers["Content-Type"] = "application/json"
         method = "GET" if body is None else "POST"
         parent = traceparent.get()

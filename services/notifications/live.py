@@ -55,7 +55,11 @@ class Live:
         )
         try:
             await self._peers.call(
-                "messaging", "/internal/notifications", Shown, body=body, seconds=_CALL_SECONDS
+                "messaging",
+                "/internal/notifications",
+                Shown.model_validate_json,
+                body=body,
+                seconds=_CALL_SECONDS,
             )
         except ServiceError as error:
             log.warning("%d notifications were not shown live: %s", count, error)

@@ -140,7 +140,10 @@ class NotificationsService:
             if cursor is not None:
                 query["cursor"] = cursor
             page = await self._peers.call(
-                "social", f"/internal/followers/{user_id}", FollowersPage, query=query
+                "social",
+                f"/internal/followers/{user_id}",
+                FollowersPage.model_validate_json,
+                query=query,
             )
             yield page.items
             cursor = page.next_cursor

@@ -263,7 +263,7 @@ class PostsService:
             b"%b%b}" % (entry[_UNNAMED], authors[entry[_AUTHOR_ID]].json) for entry in found
         )
         private = b",".join(b'"%b"' % key for key, author in authors.items() if author.private)
-        return b'{"items":[%b],"private_author_ids":[%b]}' % (items, private)
+        return b'{"private_author_ids":[%b],"items":[%b]}' % (private, items)
 
     async def import_posts(self, posts: ImportPosts) -> Imported:
         """Add the posts that are not there yet, and authors' names."""
@@ -291,7 +291,8 @@ class PostsService:
         if author_id == reader.user_id or not (await self._authors.one(author_id)).private:
             return True
         path = f"/internal/follows/{reader.user_id}/{author_id}"
-        return (await self._peers.call("social", path, FollowStatus)).follows
+        status = await self._peers.call("social", path, FollowStatus.model_validate_json)
+        return status.follows
 
     async def _named(self, post: Post) -> Post:
         author = await self._authors.one(post.author_id)

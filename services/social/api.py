@@ -21,7 +21,7 @@ from pulse_sdk.contract.social import (
     RecommendationsQuery,
     Relation,
 )
-from services.kit.http import Access, Call, endpoint
+from services.kit.http import Access, Call, Encoded, endpoint
 from services.social.feed import Feed
 from services.social.service import SocialService
 
@@ -99,9 +99,9 @@ async def recommendations(call: Call[None, RecommendationsQuery]) -> Recommendat
     return await call.app[SERVICE].recommendations(call.user, call.query)
 
 
-async def feed(call: Call[None, PageQuery]) -> FeedPage:
+async def feed(call: Call[None, PageQuery]) -> Encoded[FeedPage]:
     """Posts of those the caller follows, newest first."""
-    return await call.app[FEED].page(call.user.user_id, call.query)
+    return Encoded(await call.app[FEED].page(call.user.user_id, call.query))
 
 
 async def follower_ids(call: Call[None, FollowersQuery]) -> FollowersPage:

@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 
 from pulse_sdk.contract.common import PageQuery
 from pulse_sdk.contract.domain import PostCreated, PostCreatedEvent, PostDeleted, PostDeletedEvent
+from pulse_sdk.contract.social import FeedPage
 from services.kit.cache import open_redis
 from services.kit.db import Database, Query, open_database
 from services.kit.ids import new_id
@@ -184,5 +185,5 @@ async def test_a_cursor_is_an_id(stand: Stand) -> None:
     author, *readers = [new_id() for _ in range(POPULAR + 1)]
     await stand.followed(*((reader, author) for reader in readers))
     ids = await stand.post(author, 5)
-    page = await stand.feed.page(readers[0], PageQuery(limit=2))
+    page = FeedPage.model_validate_json(await stand.feed.page(readers[0], PageQuery(limit=2)))
     assert str(id_cursor(page.next_cursor)) == ids[1]

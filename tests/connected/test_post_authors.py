@@ -15,6 +15,7 @@ from services.kit.cache import open_redis
 from services.kit.ids import new_id
 from services.kit.outbox import declare_exchange
 from services.posts.app import create_app
+from services.social.feed import ALL_PUBLIC
 from tests.conftest import RunningStack
 from tests.connected.internal import internal
 from tests.connected.people import People, Person, code, served, settings_of, until
@@ -195,6 +196,8 @@ async def test_a_private_authors_posts_are_for_followers_and_the_author(
     assert await _hidden(ben, path)  # at once
     await tell(ada, "Ada", "public")
     await until(lambda: _hidden(eve, path), False)
+    batch = await internal(stack, "social", "posts", "/internal/posts/batch", wanted)
+    assert batch.content.startswith(ALL_PUBLIC)  # feeds pass such a batch on without reading it
 
 
 async def test_a_private_post_stays_hidden_while_nobody_can_say_who_follows(

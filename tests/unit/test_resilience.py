@@ -164,7 +164,8 @@ class Peer:
         self.answers: list[Answer] = []
 
     async def ask(self, seconds: float = 0.3) -> int:
-        return (await self._peers.call("users", "/x", Imported, seconds=seconds)).imported
+        read = Imported.model_validate_json
+        return (await self._peers.call("users", "/x", read, seconds=seconds)).imported
 
     async def refused(self, seconds: float = 0.3) -> tuple[int, float]:
         """The status of a call that fails, and how long it took."""
