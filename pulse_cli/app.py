@@ -25,6 +25,7 @@ from typing import Annotated
 
 import typer
 
+from pulse_cli.commands.api import api
 from pulse_cli.commands.bench import bench
 from pulse_cli.commands.db import db
 from pulse_cli.commands.doctor import doctor
@@ -38,6 +39,7 @@ from pulse_cli.commands.scale import scale
 from pulse_cli.commands.seed import seed
 from pulse_cli.commands.status import status
 from pulse_cli.commands.up import up
+from pulse_cli.commands.verify import verify
 from pulse_cli.context import Root
 from pulse_cli.errors import ExitCode, PulseError
 from pulse_cli.output import fail
@@ -125,8 +127,10 @@ def _pair(setting: str) -> tuple[str, str]:
 
 for _command in COMMANDS:
     app.command()(_command)
+app.add_typer(verify)
 app.add_typer(events)
 app.add_typer(db)
+app.add_typer(api)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

@@ -6,7 +6,8 @@
     ├── Inconclusive            4  the measurement cannot be trusted either way
     ├── MissingComponent        5  a component is missing (`pulse doctor --fix` mends it)
     ├── NotHealthy              6  the stack is not running or not healthy
-    └── Unusable                7  a port or a folder cannot be used
+    ├── Unusable                7  a port or a folder cannot be used
+    └── Refused                 8  the platform refused what was asked of it
 
 130 is an interrupt (Ctrl-C). Every message is one sentence: what, where, how to mend it.
 """
@@ -36,6 +37,7 @@ class ExitCode(IntEnum):
     MISSING = 5, "a component is missing (pulse doctor --fix)"
     NOT_HEALTHY = 6, "the stack is not running or not healthy"
     UNUSABLE = 7, "a port or a folder cannot be used"
+    REFUSED = 8, "the platform refused: not logged in, not allowed, not found, a conflict"
     INTERRUPTED = 130, "interrupted"
 
 
@@ -79,3 +81,9 @@ class Unusable(PulseError):
     """A port is taken, or a folder cannot be written."""
 
     exit_code = ExitCode.UNUSABLE
+
+
+class Refused(PulseError):
+    """The platform answered, and will not do what was asked of it."""
+
+    exit_code = ExitCode.REFUSED

@@ -23,6 +23,8 @@ from pulse_cli.stack.model import Stack
 FILE_NAME = "pulse.toml"
 ENV_PREFIX = "PULSE_"
 ENV_DELIMITER = "__"
+ENV_OF_CLIENTS = frozenset({"PULSE_API_URL", "PULSE_URL", "PULSE_LOGIN", "PULSE_PASSWORD"})
+"""Variables that are no part of the stack: `pulse api` and programs with the client read them."""
 
 Key = tuple[str, ...]
 
@@ -81,7 +83,7 @@ def load_stack(
     for name, value in _read_toml(file).items():
         layers.put((name,), value, str(file))
     for name, text in sorted((os.environ if environ is None else environ).items()):
-        if name.startswith(ENV_PREFIX):
+        if name.startswith(ENV_PREFIX) and name not in ENV_OF_CLIENTS:
             path = tuple(name.removeprefix(ENV_PREFIX).lower().split(ENV_DELIMITER))
             layers.put(path, _parse(text), name)
     for dotted, value in overrides.items():
