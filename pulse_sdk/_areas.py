@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from typing import Self
@@ -18,8 +20,27 @@ if TYPE_CHECKING:
     from pulse_sdk.resources.users import Users
 
 
+@dataclass(frozen=True, eq=False)
+class Kind:
+    """What the methods of the areas are like with one kind of client."""
+
+    returns: Mapping[str, tuple[str, bool]]
+    """What they return and whether it is awaited, by the client's method that takes the call.
+
+    `{}` stands for the model of the answer.
+    """
+
+
+BLOCKING = Kind({"send": ("{}", False), "list": ("Listing[{}]", False)})
+ASYNCHRONOUS = Kind({"send": ("{}", True), "list": ("AsyncListing[{}]", False)})
+RAW = Kind({"send": ("Answer[{}]", False), "list": ("Answer[{}]", False)})
+ASYNCHRONOUS_RAW = Kind({"send": ("Answer[{}]", True), "list": ("Answer[{}]", True)})
+
+
 class Areas:
     """The areas, each imported when it is first used."""
+
+    _kind: ClassVar[Kind]
 
     @cached_property
     def auth(self) -> Auth[Self]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypedDict, TypeVar
 import httpx
 from pydantic import BaseModel
 
-from pulse_sdk._areas import Areas
+from pulse_sdk._areas import ASYNCHRONOUS, BLOCKING, Areas
 from pulse_sdk._connection import Connection, checked
 from pulse_sdk._flow import (
     FetchToken,
@@ -158,6 +158,8 @@ class Pulse(BaseClient):
     Raises:
         InvalidInput: A value that cannot be used.
     """
+
+    _kind = BLOCKING
 
     def __init__(
         self,
@@ -304,6 +306,8 @@ class AsyncPulse(BaseClient):
     Raises:
         InvalidInput: A value that cannot be used.
     """
+
+    _kind = ASYNCHRONOUS
 
     def __init__(
         self,

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from pulse_sdk._areas import Areas
+from pulse_sdk._areas import ASYNCHRONOUS_RAW, RAW, Areas
 
 if TYPE_CHECKING:
     from pulse_sdk._call import Call
@@ -51,6 +51,8 @@ class Answer(Generic[T_co]):
 class RawPulse(Areas):
     """The areas of a `Pulse`, with methods that return an `Answer`."""
 
+    _kind = RAW
+
     def __init__(self, client: Pulse) -> None:
         self._client = client
 
@@ -65,6 +67,8 @@ class RawPulse(Areas):
 
 class AsyncRawPulse(Areas):
     """The areas of an `AsyncPulse`, with methods that return an `Answer`."""
+
+    _kind = ASYNCHRONOUS_RAW
 
     def __init__(self, client: AsyncPulse) -> None:
         self._client = client

@@ -1,13 +1,14 @@
 """How one builder per endpoint becomes a blocking and an asynchronous method.
 
 A builder takes what the caller gives and returns the `Call`. `endpoint` and `listing` bind it to
-its area: an area of `Pulse` gets a method that returns the answer, an area of `AsyncPulse` one
-that returns its coroutine, each with the builder's own parameters, so there is nothing to keep
-in step.
+its area: an area of `Pulse` gets a method that returns the answer, an area of `AsyncPulse` a
+coroutine function, each with the builder's own parameters and docs, so there is nothing to keep
+in step. `inspect.signature` and `help` say what each returns.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Coroutine
 from functools import wraps
 from types import MethodType
@@ -15,13 +16,12 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar,
 
 from pydantic import ValidationError
 
+from pulse_sdk._areas import BLOCKING, Kind
 from pulse_sdk._call import Call
 from pulse_sdk.contract.common import Page
 from pulse_sdk.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from typing import Self
-
     from pulse_sdk._areas import Areas
     from pulse_sdk.client import AsyncPulse, Pulse
     from pulse_sdk.paging import AsyncListing, Listing
@@ -40,19 +40,40 @@ class Resource(Generic[ClientT_co]):
         self._client = client
 
 
-class endpoint(Generic[P, T]):
+class _Builder:
+    """A builder, and what was made of it for each kind of client that used it."""
+
+    _sends: str
+    """The client's method that takes the call."""
+
+    def __init__(self, build: Callable[..., Call[Any]]) -> None:
+        self._build = build
+        self._methods: dict[Kind, Callable[..., Any]] = {}
+        self.__doc__ = build.__doc__
+
+    def _bound(self, area: Resource[Any] | None) -> Callable[..., Any]:
+        kind = BLOCKING if area is None else area._client._kind
+        method = self._methods.get(kind)
+        if method is None:
+            method = self._methods[kind] = _method(self._build, self._sends, kind)
+        return method if area is None else MethodType(method, area)
+
+
+class endpoint(_Builder, Generic[P, T]):
     """Makes a builder a method that sends the call and returns the answer.
 
     Raises, besides what `Flow.run` raises:
         InvalidInput: An argument breaks the contract; nothing was sent.
     """
 
-    def __init__(self, build: Callable[Concatenate[Any, P], Call[T]]) -> None:
-        self._method = _bindable(build, lambda client, call: client.send(call))
-        self.__doc__ = build.__doc__
+    _sends = "send"
+
+    if TYPE_CHECKING:
+
+        def __init__(self, build: Callable[Concatenate[Any, P], Call[T]]) -> None: ...
 
     @overload
-    def __get__(self, area: None, owner: type) -> Self: ...
+    def __get__(self, area: None, owner: type) -> Callable[Concatenate[Any, P], T]: ...
     @overload
     def __get__(self, area: Resource[Pulse], owner: type) -> Callable[P, T]: ...
     @overload
@@ -66,18 +87,20 @@ class endpoint(Generic[P, T]):
         self, area: Resource[AsyncRawPulse], owner: type
     ) -> Callable[P, Coroutine[Any, Any, Answer[T]]]: ...
     def __get__(self, area: Resource[Any] | None, owner: type) -> Any:
-        return self if area is None else MethodType(self._method, area)
+        return self._bound(area)
 
 
-class listing(Generic[P, PageT]):
+class listing(_Builder, Generic[P, PageT]):
     """Makes a builder a method that returns a list, which sends the call when it is used."""
 
-    def __init__(self, build: Callable[Concatenate[Any, P], Call[PageT]]) -> None:
-        self._method = _bindable(build, lambda client, call: client.list(call))
-        self.__doc__ = build.__doc__
+    _sends = "list"
+
+    if TYPE_CHECKING:
+
+        def __init__(self, build: Callable[Concatenate[Any, P], Call[PageT]]) -> None: ...
 
     @overload
-    def __get__(self, area: None, owner: type) -> Self: ...
+    def __get__(self, area: None, owner: type) -> Callable[Concatenate[Any, P], Listing[PageT]]: ...
     @overload
     def __get__(self, area: Resource[Pulse], owner: type) -> Callable[P, Listing[PageT]]: ...
     @overload
@@ -91,25 +114,50 @@ class listing(Generic[P, PageT]):
         self, area: Resource[AsyncRawPulse], owner: type
     ) -> Callable[P, Coroutine[Any, Any, Answer[PageT]]]: ...
     def __get__(self, area: Resource[Any] | None, owner: type) -> Any:
-        return self if area is None else MethodType(self._method, area)
+        return self._bound(area)
 
 
-def _bindable(
-    build: Callable[Concatenate[Any, P], Call[Any]], invoke: Callable[[Any, Call[Any]], Any]
-) -> Callable[..., Any]:
+def _method(build: Callable[..., Call[Any]], sends: str, kind: Kind) -> Callable[..., Any]:
     area_name, _, name = build.__qualname__.rpartition(".")
     operation = f"{area_name.lower()}.{name}"
+    method: Callable[..., Any]
 
-    @wraps(build)
-    def method(area: Resource[Any], *args: P.args, **kwargs: P.kwargs) -> Any:
+    def blocking(area: Resource[Any], /, *args: Any, **kwargs: Any) -> Any:
         try:
-            call = build(area, *args, **kwargs)
-        except ValidationError as error:
-            # Not chained: pydantic's own error shows the values, which may be secrets.
-            raise InvalidInput.from_validation(error) from None
+            call = _call(build, area, args, kwargs)
         finally:
             del args, kwargs  # A traceback may show what its frames hold.
         call.operation = operation
-        return invoke(area._client, call)
+        return getattr(area._client, sends)(call)
 
+    async def asynchronous(area: Resource[Any], /, *args: Any, **kwargs: Any) -> Any:
+        try:
+            call = _call(build, area, args, kwargs)
+        finally:
+            del args, kwargs
+        call.operation = operation
+        return await getattr(area._client, sends)(call)
+
+    returned, awaited = kind.returns[sends]
+    method = wraps(build)(asynchronous if awaited else blocking)
+    signature = inspect.signature(build)
+    # The builder's own annotation is the text "Call[…]".
+    answer = returned.format(signature.return_annotation[len("Call[") : -1])
+    method.__signature__ = signature.replace(return_annotation=answer)  # type: ignore[attr-defined]
+    method.__annotations__ = {**build.__annotations__, "return": answer}
     return method
+
+
+def _call(
+    build: Callable[..., Call[Any]],
+    area: Resource[Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> Call[Any]:
+    try:
+        return build(area, *args, **kwargs)
+    except ValidationError as error:
+        # Not chained: pydantic's own error shows the values, which may be secrets.
+        raise InvalidInput.from_validation(error) from None
+    finally:
+        del args, kwargs
