@@ -39,6 +39,7 @@ from pulse_cli.commands.scale import scale
 from pulse_cli.commands.seed import seed
 from pulse_cli.commands.status import status
 from pulse_cli.commands.up import up
+from pulse_cli.commands.verify import verify
 from pulse_cli.context import Root
 from pulse_cli.errors import ExitCode, PulseError
 from pulse_cli.output import fail
@@ -126,6 +127,7 @@ def _pair(setting: str) -> tuple[str, str]:
 
 for _command in COMMANDS:
     app.command()(_command)
+app.add_typer(verify)
 app.add_typer(events)
 app.add_typer(db)
 app.add_typer(api)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from pulse_cli.stack.model import Stack
+    from pulse_cli.stack.model import ServiceName, Stack
     from pulse_cli.targets.target import Target
 
 JSON = typer.Option("--json", help="Print one JSON object on stdout and nothing else.")
@@ -62,3 +62,14 @@ class Root:
 
         stack = running_stack(self.state) or self.stack
         return target_of(stack.target, self.state)
+
+
+def service_named(text: str) -> ServiceName:
+    """Return the service that an argument names. Raises `ConfigError` when there is none."""
+    from pulse_cli.errors import ConfigError
+    from pulse_cli.stack.model import SERVICE_NAMES
+
+    for name in SERVICE_NAMES:
+        if name == text:
+            return name
+    raise ConfigError(f"there is no service {text!r}; there are {', '.join(SERVICE_NAMES)}")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
+    from rich.table import Table
 
 WIDE = 200
 """Columns of a table that is not shown on a terminal, so that pipes get whole lines."""
@@ -39,14 +40,19 @@ def emit_json(value: object) -> None:
     print(json.dumps(value, indent=2, default=str))
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[RenderableType]]) -> None:
-    """Print a plain table on stdout; cells may be rich text."""
+def plain_table(columns: Sequence[str], rows: Iterable[Sequence[RenderableType]]) -> Table:
+    """Lay out a table without lines; cells may be rich text."""
     from rich.table import Table
 
     grid = Table(*columns, box=None, pad_edge=False, header_style="bold")
     for row in rows:
         grid.add_row(*row)
-    data(grid)
+    return grid
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[RenderableType]]) -> None:
+    """Print a plain table on stdout."""
+    data(plain_table(columns, rows))
 
 
 def fail(sentence: str) -> None:

@@ -64,19 +64,20 @@ async def run(stack: Stack, state: Path, options: Options, watch: Watch) -> Obse
         with watch.shown():
             return await _run(stack, state, options, watch)
     except* PulseError as group:
-        raise _first(group) from None
+        raise first_error(group) from None
     raise AssertionError("unreachable")
 
 
-def _first(group: BaseExceptionGroup[PulseError]) -> PulseError:
+def first_error(group: BaseExceptionGroup[PulseError]) -> PulseError:
+    """Return one of the errors that tasks of a group raised; one sentence is enough for people."""
     inner = group.exceptions[0]
-    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner
+    return first_error(inner) if isinstance(inner, BaseExceptionGroup) else inner
 
 
 async def _run(stack: Stack, state: Path, options: Options, watch: Watch) -> Observation:
     seed = read_seed(state)
     started, load_average = datetime.now(UTC), os.getloadavg()[0]
-    gateway = (_numeric(stack.gateway.host), stack.gateway.port)
+    gateway = (numeric(stack.gateway.host), stack.gateway.port)
     accounts = min(options.users, len(seed.users))
     with watch.stage("log in", accounts, f"{accounts} seeded users") as stage:
         identities = await log_in(
@@ -112,7 +113,8 @@ async def _run(stack: Stack, state: Path, options: Options, watch: Watch) -> Obs
         )
 
 
-def _numeric(host: str) -> str:
+def numeric(host: str) -> str:
+    """Return the IPv4 address to reach a gateway that listens on `host`."""
     return "127.0.0.1" if host == "0.0.0.0" else socket.gethostbyname(host)  # noqa: S104
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pulse_cli.context import Root
+from pulse_cli.context import Root, service_named
 
 
 def scale(
@@ -16,13 +16,10 @@ def scale(
     """Run N instances of a service, until the stack is stopped; the others are not touched."""
     from pulse_cli.errors import ConfigError
     from pulse_cli.output import people
-    from pulse_cli.stack.model import SERVICE_NAMES
     from pulse_cli.targets.progress import shown
 
     name, _, number = service.partition("=")
-    known = next((known for known in SERVICE_NAMES if known == name), None)
-    if known is None:
-        raise ConfigError(f"there is no service {name!r}; there are {', '.join(SERVICE_NAMES)}")
+    known = service_named(name)
     if not number.isdecimal():
         raise ConfigError(f"scale takes SERVICE=N with a whole number, such as {known}=2")
     target = Root.of(ctx).target

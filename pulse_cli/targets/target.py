@@ -71,6 +71,17 @@ class Target(Logs, Protocol):
             NotHealthy: nothing runs, or a new instance did not become ready.
         """
 
+    def kill(self, name: str) -> None:
+        """End a service's instance at once, as a crash would; the target starts it again.
+
+        Raises:
+            ConfigError: there is no such instance.
+            NotHealthy: nothing runs, or the instance does not.
+        """
+
+    def ready(self, name: str) -> bool:
+        """Whether a service's instance answers that it is ready."""
+
     def lines(
         self, configured: Stack, names: Sequence[str], count: int, follow: bool
     ) -> Iterator[Line]:
@@ -90,9 +101,10 @@ class Target(Logs, Protocol):
 
 def target_of(name: TargetName, state: Path) -> Target:
     """Return the target of that name for a state folder."""
+    from pulse_cli.targets.compose.target import Compose
     from pulse_cli.targets.local.target import Local
 
-    return {"local": Local}[name](state)
+    return {"local": Local, "compose": Compose}[name](state)
 
 
 def every_target(state: Path) -> list[Target]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -172,6 +174,23 @@ class Local:
                 write_private(self._record, new.model_dump_json(indent=2))
         return new
 
+    def kill(self, name: str) -> None:
+        """End a service's instance at once, as a crash would; Supervisor starts it again.
+
+        Raises:
+            ConfigError: there is no such instance.
+            NotHealthy: nothing runs, or the instance does not.
+        """
+        info = self.supervisor.infos().get(self._instance(name).name)
+        if info is None or info.pid is None:
+            raise NotHealthy(f"{name} does not run; see: pulse status")
+        os.kill(info.pid, signal.SIGKILL)
+
+    def ready(self, name: str) -> bool:
+        """Whether a service's instance answers that it is ready."""
+        probe = self._instance(name).probe
+        return probe is not None and probe().ready
+
     def log(self, name: str) -> str:
         """Return the file of a component's log."""
         return str(self._log(name))
@@ -195,6 +214,12 @@ class Local:
         if not any(path.exists() for path in paths):
             raise NotHealthy(f"nothing was logged in {self.state}; start a stack with: pulse up")
         yield from (logs.follow if follow else logs.tail)(paths, count)
+
+    def _instance(self, name: str) -> Component:
+        instances = {c.name: c for c in plan(self.running()) if c.kind == "service"}
+        if name not in instances:
+            raise ConfigError(f"there is no instance {name!r}; there are {', '.join(instances)}")
+        return instances[name]
 
     def _log(self, name: str) -> Path:
         return self.state / "logs" / f"{name}.log"

@@ -1,0 +1,67 @@
+"""`pulse verify`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pulse_cli.context import JSON, Root, service_named
+
+if TYPE_CHECKING:
+    from pulse_cli.verify.report import Report
+
+verify = typer.Typer(
+    name="verify",
+    help="Prove on the running stack what its policies and targets promise.",
+    rich_markup_mode=None,
+    no_args_is_help=True,
+)
+
+SERVICE = typer.Option("--service", metavar="NAME", help="The service that is scaled or killed.")
+SECONDS = typer.Option("--seconds", min=2, help="How long each stretch is measured.")
+RATE = typer.Option("--rate", min=1, help="Requests a second that are sent meanwhile.")
+
+
+@verify.command()
+def scaling(
+    ctx: typer.Context,
+    service: Annotated[str, SERVICE] = "posts",
+    replicas: Annotated[int, typer.Option(min=2, max=16, help="How many instances to reach.")] = 3,
+    seconds: Annotated[float, SECONDS] = 10.0,
+    rate: Annotated[float, RATE] = 200.0,
+    as_json: Annotated[bool, JSON] = False,
+) -> None:
+    """Scale a service from 1 instance to several and back under load: shares, latency, errors."""
+    from pulse_cli.verify.scaling import verify_scaling
+
+    root = Root.of(ctx)
+    name = service_named(service)
+    _end(verify_scaling(root.target, root.state, name, replicas, seconds, rate), as_json)
+
+
+@verify.command()
+def failover(
+    ctx: typer.Context,
+    service: Annotated[str, SERVICE] = "posts",
+    seconds: Annotated[float, SECONDS] = 10.0,
+    rate: Annotated[float, RATE] = 200.0,
+    as_json: Annotated[bool, JSON] = False,
+) -> None:
+    """Kill an instance of a service under load: failed requests, and until when they fail."""
+    from pulse_cli.verify.failover import verify_failover
+
+    root = Root.of(ctx)
+    name = service_named(service)
+    _end(verify_failover(root.target, root.state, name, seconds, rate), as_json)
+
+
+def _end(report: Report, as_json: bool) -> None:
+    from pulse_cli.output import data, emit_json
+
+    if as_json:
+        emit_json(report.as_dict())
+    else:
+        data(report.shown())
+    if (error := report.failure()) is not None:
+        raise error

@@ -1,0 +1,170 @@
+"""A steady load while something is done to the stack."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from anyio.from_thread import start_blocking_portal
+
+from pulse_cli.bench.drive import Drive
+from pulse_cli.bench.identities import Seed, log_in, read_seed
+from pulse_cli.bench.options import Options
+from pulse_cli.bench.plan import Identity
+from pulse_cli.bench.run import first_error, numeric
+from pulse_cli.bench.statistics import percentile
+from pulse_cli.errors import NotHealthy, PulseError
+from pulse_cli.output import people
+from pulse_cli.seed.graph import synthetic_graph
+from pulse_cli.seed.seeding import seed_stack
+from pulse_cli.stack.model import ServiceName, Stack
+
+USERS = 50
+POSTS_PER_USER = 5
+LONGEST_SECONDS = 300.0
+"""After which the load ends by itself."""
+
+RAMP_SECONDS = 3.0
+REPORT_SECONDS = 1.0
+"""The generator sends its samples twice a second."""
+
+MIXED: frozenset[ServiceName] = frozenset({"posts", "social"})
+"""What the scenario `mixed` asks; the others are asked by `platform` alone."""
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """What the users saw of a stretch of time."""
+
+    seconds: float
+    requests: int
+    failed: int
+    p50_ms: float
+    p95_ms: float
+    last_failure: float | None
+    """Seconds from the stretch's begin to the end of the last failed request."""
+
+    def row(self, name: str) -> tuple[str, ...]:
+        """The stretch as a line of a table."""
+        return (
+            name,
+            f"{self.seconds:.1f}",
+            str(self.requests),
+            str(self.failed),
+            f"{self.p50_ms:.1f}",
+            f"{self.p95_ms:.1f}",
+        )
+
+
+COLUMNS = ("STRETCH", "SECONDS", "REQUESTS", "FAILED", "P50 MS", "P95 MS")
+
+
+class Load:
+    """The load that runs, and what came of it so far."""
+
+    def __init__(self, drive: Drive) -> None:
+        self._drive = drive
+
+    @property
+    def failures(self) -> dict[str, int]:
+        """How often each endpoint failed, by endpoint and reason."""
+        return {
+            f"{name}: {reason}": count for (name, reason), count in self._drive.failures.items()
+        }
+
+    def stretch(self, begun: float, ended: float) -> Stretch:
+        """Return what was sent in `[begun, ended)` (`time.monotonic`), when all of it is answered.
+
+        Raises:
+            NotHealthy: nothing was sent in it.
+        """
+        time.sleep(max(0.0, ended + REPORT_SECONDS - time.monotonic()))
+        samples = self._drive.samples
+        inside = [i for i, sent in enumerate(samples.sent) if begun <= sent < ended]
+        if not inside:
+            raise NotHealthy("the load stood still: no request was answered; see: pulse health")
+        times = sorted(samples.latency[i] * 1000 for i in inside)
+        failed = [samples.sent[i] + samples.latency[i] for i in inside if not samples.ok[i]]
+        return Stretch(
+            seconds=ended - begun,
+            requests=len(inside),
+            failed=len(failed),
+            p50_ms=percentile(times, 0.5),
+            p95_ms=percentile(times, 0.95),
+            last_failure=max(failed) - begun if failed else None,
+        )
+
+    def watch(self, seconds: float) -> Stretch:
+        """Let the load run for some seconds from now and return what was seen."""
+        begun = time.monotonic()
+        return self.stretch(begun, begun + seconds)
+
+
+@contextmanager
+def under_load(stack: Stack, state: Path, service: ServiceName, rate: float) -> Iterator[Load]:
+    """Send `rate` requests a second to the gateway for as long as the block runs.
+
+    The load runs beside the block, so that the block can do what only a main thread can.
+
+    Raises:
+        NotHealthy: nobody can log in.
+        PulseError: the generator ended before its time.
+    """
+    with (
+        start_blocking_portal() as portal,
+        portal.wrap_async_context_manager(_running(stack, state, service, rate)) as drive,
+    ):
+        yield Load(drive)
+
+
+@asynccontextmanager
+async def _running(
+    stack: Stack, state: Path, service: ServiceName, rate: float
+) -> AsyncIterator[Drive]:
+    seed = read_seed(state)
+    gateway = (numeric(stack.gateway.host), stack.gateway.port)
+    options = Options(
+        scenario="mixed" if service in MIXED else "platform",
+        users=min(USERS, len(seed.users)),
+        rate=rate,
+        duration=LONGEST_SECONDS,
+        ramp=RAMP_SECONDS,
+        warmup=0.0,
+        seed=1,
+        processes=1,
+    )
+    identities = await _log_in(seed, options.users, gateway)
+    async with Drive(options.plans(options.plan(seed, identities, gateway))) as drive:
+        timeline = await drive.begin()
+        gathering = asyncio.create_task(drive.gather())
+        try:
+            await asyncio.sleep(timeline.opens - time.monotonic())
+            yield drive
+            if gathering.done():
+                gathering.result()  # raises why the generator died
+                raise PulseError("the load ended before the verification did")
+        finally:
+            gathering.cancel()
+            await asyncio.wait([gathering])
+
+
+async def _log_in(seed: Seed, count: int, gateway: tuple[str, int]) -> Sequence[Identity]:
+    try:
+        return await log_in(seed, count, gateway, lasting=LONGEST_SECONDS, advance=lambda: None)
+    except* PulseError as group:
+        raise first_error(group) from None
+    raise AssertionError("unreachable")
+
+
+def ensure_people(stack: Stack, state: Path) -> None:
+    """Seed a few people when the stack holds none."""
+    try:
+        read_seed(state)
+    except NotHealthy:
+        people().print(f"the stack is empty: seeding {USERS} people")
+        graph = synthetic_graph(USERS, seed=1)
+        seed_stack(stack, state, graph, posts_per_user=POSTS_PER_USER, seed=1, console=people())

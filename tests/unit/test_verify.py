@@ -1,0 +1,51 @@
+"""What a verification makes of what it saw."""
+
+from __future__ import annotations
+
+import pytest
+
+from pulse_cli.errors import CheckFailed
+from pulse_cli.verify import failover, scaling
+from pulse_cli.verify.load import Stretch
+
+
+def stretch(requests: int = 1000, failed: int = 0, last_failure: float | None = None) -> Stretch:
+    return Stretch(10.0, requests, failed, 5.0, 10.0, last_failure)
+
+
+def scaled(*served: int, failed: int = 0) -> scaling.Found:
+    instances = {f"posts-{i}": count for i, count in enumerate(served)}
+    calm = stretch()
+    return scaling.Found(calm, stretch(failed=failed), calm, calm, calm, instances, {})
+
+
+@pytest.mark.parametrize(
+    ("served", "passed"),
+    [((100, 100, 100), True), ((100, 109, 91), True), ((100, 115, 85), False), ((0, 0, 0), False)],
+)
+def test_shares_may_be_a_tenth_from_even(served: tuple[int, ...], passed: bool) -> None:
+    assert scaling.report("posts", 3, scaled(*served)).passed is passed
+
+
+def test_one_failed_request_fails_the_scaling() -> None:
+    report = scaling.report("posts", 3, scaled(100, 100, 100, failed=1))
+    assert [check.name for check in report.checks if not check.passed] == ["errors"]
+    with pytest.raises(CheckFailed, match="failed 1 of 4 checks: errors"):
+        raise report.failure() or AssertionError
+
+
+@pytest.mark.parametrize(
+    ("without", "back", "broken"),
+    [
+        (stretch(), 2.0, set()),
+        (stretch(2000, 1, 0.1), 2.0, set()),
+        (stretch(1000, 1, 0.1), 2.0, {"failed_requests"}),
+        (stretch(10_000, 1, 6.0), 2.0, {"service_restored"}),
+        (stretch(), None, {"instance_back"}),
+    ],
+)
+def test_failover_is_judged_by_failures_their_end_and_the_return(
+    without: Stretch, back: float | None, broken: set[str]
+) -> None:
+    report = failover.report("posts", failover.Found(stretch(), without, back, {}))
+    assert {check.name for check in report.checks if not check.passed} == broken
