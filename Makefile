@@ -7,7 +7,7 @@ USERS  ?= 1000
 BIN   := $(VENV)/bin
 PULSE := $(BIN)/pulse
 
-.PHONY: bench test check unit processes components contract lock clean
+.PHONY: bench test check unit processes components contract docs lock clean
 
 bench: $(VENV)/installed
 	$(PULSE) doctor --fix
@@ -34,6 +34,10 @@ processes: $(VENV)/installed components
 # Records anew what the services answer, which the fake of pulse_sdk.testing must say as well.
 contract: $(VENV)/installed components
 	RECORD_CONTRACT=1 $(BIN)/pytest -q tests/connected/test_contract.py
+
+# The reference of pulse_sdk, out of its docstrings.
+docs: $(VENV)/installed
+	$(BIN)/python docs/reference.py build/docs
 
 # Tests choose free ports, so a configured port that is taken (exit code 7) does not matter here.
 components: $(VENV)/installed
