@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from collections.abc import Sequence
 
 import aio_pika
@@ -28,6 +29,8 @@ class Bus:
         self._settings = settings
         self._outbox = outbox
         self._subscriptions = subscriptions
+        trusted = settings.store_ca
+        self._tls = ssl.create_default_context(cafile=trusted) if settings.rabbitmq_tls else None
         self.connected = False
         """Whether RabbitMQ answers."""
 
@@ -68,6 +71,8 @@ class Bus:
             virtualhost=self._settings.rabbitmq_vhost,
             timeout=5.0,
             heartbeat=_HEARTBEAT_SECONDS,
+            ssl=self._settings.rabbitmq_tls,
+            ssl_context=self._tls,
         )
 
 

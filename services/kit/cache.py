@@ -51,6 +51,8 @@ async def open_redis(settings: Settings) -> AsyncIterator[Redis]:
         socket_connect_timeout=1.0,
         retry=Retry(NoBackoff(), 1),
         max_connections=_CONNECTIONS,
+        ssl=settings.redis_tls,
+        ssl_ca_certs=str(settings.store_ca) if settings.store_ca else None,
     )
     async with redis:
         yield redis

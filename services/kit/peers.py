@@ -24,6 +24,7 @@ from pulse_sdk.backoff import Backoff
 from pulse_sdk.breaker import Breaker, Outcome
 from services.kit.auth import SERVICE_TOKEN_SECONDS, service_token
 from services.kit.errors import ServiceError
+from services.kit.names import PREFIX, Names
 from services.kit.observe import BREAKER, CORRELATION_HEADER, PEER_CALLS, correlation_id
 from services.kit.resilience import DEADLINE_HEADER, within
 from services.kit.settings import Settings
@@ -50,10 +51,10 @@ class _Refused(Exception):
 class Peers:
     """The other services, each a list of instances that are called in turn."""
 
-    def __init__(self, settings: Settings, session: aiohttp.ClientSession) -> None:
+    def __init__(self, settings: Settings, session: aiohttp.ClientSession, names: Names) -> None:
         self._settings = settings
         self._session = session
-        self._directory = _Directory(settings.peers_file)
+        self._directory = _Directory(settings.peers_file, names)
         self._turn = itertools.count()
         self._tokens: dict[str, tuple[str, float]] = {}
         self._lines: dict[str, _Line] = {}
@@ -118,7 +119,7 @@ class Peers:
     ) -> R:
         """Try one instance after the other, then all again after a wait."""
         deadline = monotonic() + seconds
-        instances = self._directory.instances(callee)
+        instances = await self._directory.instances(callee)
         first = next(self._turn)
         for attempt in itertools.count(1):
             url = instances[(first + attempt) % len(instances)] + path
@@ -206,13 +207,14 @@ class _Line:
 class _Directory:
     """The peers file, read again when it changes."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, names: Names) -> None:
+        self._names = names
         self._path = path
         self._check_at = 0.0
         self._modified = 0
         self._instances: dict[str, list[str]] = {}
 
-    def instances(self, service: str) -> list[str]:
+    async def instances(self, service: str) -> list[str]:
         if monotonic() >= self._check_at:
             self._check_at = monotonic() + _PEERS_CHECK_SECONDS
             try:
@@ -223,9 +225,13 @@ class _Directory:
             except (OSError, ValueError) as error:
                 log.warning("the peers file cannot be read: %r", error)
         try:
-            return self._instances[service]
+            listed = self._instances[service]
         except KeyError:
             raise ServiceError.unavailable(service) from None
+        found: list[str] = []
+        for url in listed:
+            found += await self._names.urls(url) if url.startswith(PREFIX) else (url,)
+        return found
 
 
 class _Connector(aiohttp.TCPConnector):
@@ -262,4 +268,8 @@ async def open_peers(settings: Settings) -> AsyncIterator[Peers]:
     async with aiohttp.ClientSession(
         connector=connector, timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()
     ) as session:
-        yield Peers(settings, session)
+        names = Names()
+        try:
+            yield Peers(settings, session, names)
+        finally:
+            await names.close()

@@ -29,8 +29,11 @@ class Settings(BaseSettings):
     database_port: int = 5432
     database_name: str
     database_user: str
-    database_sslmode: Literal["disable", "require", "verify-full"] = "require"
+    database_sslmode: Literal["disable", "require", "verify-ca", "verify-full"] = "require"
     """Not libpq's `prefer`: it may fall back to a second socket behind the event loop's back."""
+    database_session_suffix: str = ""
+    """What ends the database's name for connections that keep their session to themselves, where a
+    pooler divides all others by transaction."""
     pool_size: int = Field(default=10, ge=1, le=20)
     """Most connections of this instance, to the server and to the replica each."""
     replica_host: str | None = None
@@ -40,11 +43,17 @@ class Settings(BaseSettings):
     redis_host: str
     redis_port: int = 6379
     redis_user: str
+    redis_tls: bool = False
 
     rabbitmq_host: str
     rabbitmq_port: int = 5672
     rabbitmq_user: str
     rabbitmq_vhost: str
+    rabbitmq_tls: bool = False
+
+    store_ca: Path | None = None
+    """PEM file of the authorities that the stores' certificates are checked against, where a store
+    is reached with TLS; by default the system's."""
 
     token_issuer: str
     token_audience: str
@@ -60,7 +69,8 @@ class Settings(BaseSettings):
     """Whether devices may have endpoints that are not on the internet, such as a test's."""
 
     peers_file: Path
-    """JSON object of service name → list of base URLs; read again whenever it changes."""
+    """JSON object of service name → list of base URLs; read again whenever it changes. A URL that
+    starts with `dns+` stands for every address that its name has."""
 
     database_password: SecretStr = Field(validation_alias="database_password")
     redis_password: SecretStr = Field(validation_alias="redis_password")
