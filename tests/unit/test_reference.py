@@ -34,7 +34,7 @@ def methods() -> list[tuple[type[Resource[Any]], str]]:
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("reference")
-    program = [sys.executable, ROOT / "docs" / "reference.py", folder]
+    program = [sys.executable, str(ROOT / "docs" / "reference.py"), str(folder)]
     built = subprocess.run(program, capture_output=True, text=True, check=False, timeout=100)
     assert (built.returncode, built.stdout, built.stderr) == (0, "", "")
     return folder
@@ -87,15 +87,15 @@ def test_a_signature_says_what_each_kind_of_client_returns() -> None:
     assert returned(asynchronous) == ["Post", "AsyncListing[Page[Post]]", "None"]
     raw = ["Answer[Post]", "Answer[Page[Post]]", "Answer[None]"]
     assert returned(blocking.raw) == returned(asynchronous.raw) == raw
-    for client in (blocking, blocking.raw):
-        assert not inspect.iscoroutinefunction(client.posts.create)
-    for client in (asynchronous, asynchronous.raw):
-        assert inspect.iscoroutinefunction(client.posts.create)
+    for method in (blocking.posts.create, blocking.raw.posts.create):
+        assert not inspect.iscoroutinefunction(method)
+    for coroutine in (asynchronous.posts.create, asynchronous.raw.posts.create):
+        assert inspect.iscoroutinefunction(coroutine)
 
 
 def test_help_shows_parameters_and_docs() -> None:
     client = AsyncPulse("http://pulse")
     for thing in (client.posts.create, type(client.posts)):
-        shown = pydoc.render_doc(thing, renderer=pydoc.plaintext)
+        shown = pydoc.plain(pydoc.render_doc(thing))
         assert "text: 'str', *, idempotency_key: 'str | None' = None" in shown
         assert "never makes a second post" in shown
