@@ -65,11 +65,11 @@ class RunningStack:
 
 
 @contextmanager
-def running(project_dir: Path) -> Iterator[RunningStack]:
+def running(project_dir: Path, *options: str) -> Iterator[RunningStack]:
     """Run a stack of this folder's own on free ports."""
     (project_dir / "pulse.toml").write_text(CONFIGURATION)
     try:
-        up = pulse(project_dir, "up", "--isolated", "--json")
+        up = pulse(project_dir, "up", "--isolated", "--json", *options)
         assert up.returncode == 0, up.stderr
         yield RunningStack(project_dir, json.loads(up.stdout)["gateway_url"])
     finally:

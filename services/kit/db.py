@@ -23,6 +23,7 @@ import psycopg2.extras
 from psycopg2.extensions import make_dsn
 from redis.asyncio import Redis
 
+from services.kit.connection import Connection
 from services.kit.errors import ServiceError
 from services.kit.observe import POOL, POOL_WAIT, QUERIES, READS, SHED, SLOW_QUERIES
 from services.kit.replica import Replica, caller
@@ -272,5 +273,6 @@ def _pool(where: str, settings: Settings, at_least: int) -> AbstractAsyncContext
         enable_hstore=False,
         enable_json=False,  # psycopg2 knows jsonb and, registered above, uuid for all connections
         enable_uuid=False,
+        connection_factory=Connection,
     )
     return pool

@@ -21,6 +21,7 @@ from aio_pika.abc import AbstractChannel, AbstractExchange
 from pydantic import BaseModel
 
 from pulse_sdk.contract import domain
+from services.kit.connection import Connection
 from services.kit.db import Database, Params, Query, dsn
 from services.kit.ids import new_id
 from services.kit.observe import correlation_id
@@ -89,7 +90,9 @@ class Outbox:
     async def relay(self, channel: AbstractChannel) -> None:
         """Publish forever. Ends only by an error or by cancellation."""
         exchange = await declare_exchange(channel)
-        async with aiopg.connect(dsn(self._settings), timeout=5.0) as connection:
+        async with aiopg.connect(
+            dsn(self._settings), timeout=5.0, connection_factory=Connection
+        ) as connection:
             await self._lead(connection)
             while True:
                 if await self._publish_batch(exchange) == 0:

@@ -22,15 +22,16 @@ import logging
 import math
 from collections import deque
 from collections.abc import Iterable
+from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar
 from time import monotonic
 from uuid import UUID
 
 import aiopg
-import psycopg2
 from redis.asyncio import Redis
 
 from services.kit.cache import CACHE_SECONDS, FAILURES
+from services.kit.connection import Connection
 from services.kit.observe import DEGRADED, REPLICA_LAG
 from services.kit.tasks import raise_if_cancelled
 
@@ -140,15 +141,15 @@ class Replica:
         while True:
             try:
                 async with (
-                    aiopg.connect(self._dsns[0], timeout=_TIMEOUT_SECONDS) as server,
-                    aiopg.connect(self._dsns[1], timeout=_TIMEOUT_SECONDS) as replica,
+                    _connect(self._dsns[0]) as server,
+                    _connect(self._dsns[1]) as replica,
                 ):
                     well = True
                     await self._compare(server, replica)
-            except (psycopg2.Error, OSError, TimeoutError) as error:
+            except Exception as error:  # whatever it is, the replica may come back
                 raise_if_cancelled()
                 if well:
-                    log.warning("the replica cannot be watched: %s", str(error).strip())
+                    log.warning("the replica cannot be watched: %r", error)
                 well = False
             self._horizon.lost()
             await asyncio.sleep(_RECONNECT_SECONDS)
@@ -166,6 +167,13 @@ class Replica:
                     self._missed(error)
                 raise_if_cancelled()
                 await asyncio.sleep(_POLL_SECONDS)
+
+
+def _connect(where: str) -> AbstractAsyncContextManager[aiopg.Connection]:
+    connecting: AbstractAsyncContextManager[aiopg.Connection] = aiopg.connect(
+        where, timeout=_TIMEOUT_SECONDS, connection_factory=Connection
+    )
+    return connecting
 
 
 async def _number(cursor: aiopg.Cursor, sql: str) -> int | None:

@@ -1,0 +1,43 @@
+"""Connections to a PostgreSQL that is not there."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+
+import aiopg
+import psycopg2
+import pytest
+
+from services.kit.connection import Connection
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no uvloop")
+@pytest.mark.filterwarnings("ignore:Unclosed connection:ResourceWarning")
+def test_a_failed_connection_does_not_spoil_the_next_under_uvloop() -> None:
+    import uvloop
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        where = f"host=127.0.0.1 port={server.getsockname()[1]} gssencmode=disable"
+
+    async def attempt() -> str:
+        try:
+            await aiopg.connect(where, timeout=5.0, connection_factory=Connection)
+        except psycopg2.OperationalError as error:
+            return str(error)
+        return "connected"
+
+    async def attempts() -> list[str]:
+        said = []
+        for _ in range(5):
+            said.append(await attempt())
+            await asyncio.sleep(0.05)  # the loop notices what became of the socket
+        return said
+
+    loop = uvloop.new_event_loop()
+    try:
+        said = loop.run_until_complete(attempts())
+    finally:
+        loop.close()
+    assert all("refused" in one for one in said)

@@ -1,0 +1,128 @@
+"""What is known of a replica, and when the standby's data are made anew."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+
+from pulse_cli.stack.model import Stack
+from pulse_cli.targets.local import ports
+from pulse_cli.targets.local.plan import REPLICA, plan
+from pulse_cli.targets.local.standby import DATA, PRIMARY, STARTED, unfit
+from services.kit.replica import Horizon
+
+CONTROL = """Database system identifier:           {system}
+Database cluster state:               {state}
+Latest checkpoint's REDO WAL file:    {wal}
+"""
+
+
+def test_a_replica_has_what_was_committed_before_the_server_was_asked() -> None:
+    horizon = Horizon()
+    horizon.asked(1.0, 100)
+    horizon.reached(99)
+    assert horizon.complete_at == -math.inf
+    horizon.asked(2.0, 200)
+    horizon.reached(150)
+    assert horizon.complete_at == 1.0
+    horizon.asked(3.0, 200)
+    horizon.reached(200)
+    assert horizon.complete_at == 3.0
+
+
+def test_nothing_is_known_of_what_replays_nothing_or_was_lost() -> None:
+    horizon = Horizon()
+    horizon.asked(1.0, 100)
+    horizon.reached(None)
+    assert horizon.complete_at == -math.inf
+    horizon.reached(100)
+    horizon.lost()
+    assert horizon.complete_at == -math.inf
+
+
+def test_a_replica_that_stands_still_is_ever_further_behind() -> None:
+    horizon = Horizon()
+    for second in range(1000):
+        horizon.asked(float(second), second)
+    horizon.reached(10)
+    assert horizon.complete_at == -math.inf
+    horizon.reached(999)
+    assert horizon.complete_at == 999.0
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    """A state folder with a server and a standby that follows it."""
+    for data in (PRIMARY, DATA):
+        (tmp_path / data / "global").mkdir(parents=True)
+        (tmp_path / data / "pg_wal").mkdir()
+        (tmp_path / data / "PG_VERSION").write_text("18\n")
+        control(tmp_path / data)
+    (tmp_path / DATA / "standby.signal").touch()
+    (tmp_path / PRIMARY / "pg_wal" / "0001").touch()
+    (tmp_path / STARTED).parent.mkdir()
+    program = tmp_path / "pg_controldata"
+    program.write_text('#!/bin/sh\nexec cat "${1#--pgdata=}/global/pg_control"\n')
+    program.chmod(0o755)
+    return tmp_path
+
+
+def control(
+    data: Path, system: str = "7", how: str = "shut down in recovery", wal: str = "0001"
+) -> None:
+    text = CONTROL.format(system=system, state=how, wal=wal)
+    (data / "global" / "pg_control").write_text(text)
+
+
+def test_a_standby_that_can_follow_is_kept(state: Path) -> None:
+    assert unfit(state, state) is None
+
+
+def test_a_killed_standby_is_kept(state: Path) -> None:
+    control(state / DATA, how="in archive recovery")
+    (state / DATA / "postmaster.pid").touch()
+    assert unfit(state, state) is None
+
+
+def test_another_servers_standby_is_made_anew(state: Path) -> None:
+    control(state / PRIMARY, system="8")
+    assert unfit(state, state) == "they are another server's"
+
+
+def test_a_standby_that_was_away_for_too_long_is_made_anew(state: Path) -> None:
+    control(state / DATA, wal="0000")
+    assert unfit(state, state) == "the server no longer keeps what they lack"
+
+
+@pytest.mark.parametrize("file", ["PG_VERSION", "standby.signal", "global/pg_control"])
+def test_a_standby_that_lacks_a_file_is_made_anew(state: Path, file: str) -> None:
+    (state / DATA / file).unlink()
+    assert unfit(state, state) == "they are broken"
+
+
+def test_a_damaged_control_file_is_noticed(state: Path) -> None:
+    with (state / DATA / "global" / "pg_control").open("a") as file:
+        file.write("WARNING: Calculated CRC checksum does not match value stored in file.\n")
+    assert unfit(state, state) == "they are broken"
+
+
+def test_a_standby_whose_last_start_failed_is_made_anew(state: Path) -> None:
+    written = (state / DATA / "global" / "pg_control").stat().st_mtime_ns
+    (state / STARTED).write_text(str(written))
+    assert unfit(state, state) == "the last start with them failed"
+
+
+def test_a_standby_that_gave_up_is_made_anew(state: Path) -> None:
+    control(state / DATA, how="in archive recovery")
+    assert unfit(state, state) == "the last start with them failed"
+
+
+def test_only_a_stack_that_wants_a_replica_has_one() -> None:
+    assert REPLICA not in Stack().ports()
+    wanted = Stack.model_validate({"postgres": {"replica": True, "replica_port": 15500}})
+    assert wanted.ports()[REPLICA] == 15500
+    assert ports.isolated(wanted).ports().keys() == wanted.ports().keys()
+    assert [one.name for one in plan(wanted) if one not in plan(Stack())] == [REPLICA]
+    assert wanted.max_connections > Stack().max_connections
