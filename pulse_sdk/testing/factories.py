@@ -12,12 +12,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, time, timedelta
 from itertools import count
-from types import UnionType
+from types import NoneType, UnionType
 from typing import Any, Generic, Literal, TypeVar, Union, get_args, get_origin
 from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel
-from pydantic.fields import FieldInfo
 
 from pulse_sdk.contract import (
     common,
@@ -55,7 +54,9 @@ class Factory(Generic[M_co]):
             raise TypeError(f"{self._model.__name__} has no {names}, but {', '.join(known)}")
         number = next(_numbers)
         made = {
-            name: self._defaults[name](number) if name in self._defaults else _made(name, field)
+            name: self._defaults[name](number)
+            if name in self._defaults
+            else _made(name, field.annotation)
             for name, field in known.items()
             if name not in fields and (name in self._defaults or field.is_required())
         }
@@ -65,13 +66,13 @@ class Factory(Generic[M_co]):
         return f"<Factory of {self._model.__name__}>"
 
 
-def _made(name: str, field: FieldInfo) -> Any:
+def _made(name: str, kind: Any) -> Any:
     """A value for a required field, by its type."""
-    kind: Any = field.annotation
+    options = get_args(kind)
     if get_origin(kind) in {Union, UnionType}:
-        return None
+        return None if NoneType in options else _made(name, options[0])
     if get_origin(kind) is Literal:
-        return get_args(kind)[0]
+        return options[0]
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         return _of(kind)()
     if get_origin(kind) is not None:

@@ -1,0 +1,339 @@
+"""The fake as its users meet it: scripts, what was sent, time, live frames, factories."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import threading
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import httpx
+import pytest
+from pydantic import ValidationError
+
+from pulse_sdk import (
+    AsyncPulse,
+    ConnectionFailed,
+    NotAuthenticated,
+    NotFound,
+    Pulse,
+    RateLimited,
+    Retries,
+    ServerError,
+    UnreadableAnswer,
+    contract,
+)
+from pulse_sdk.contract import common, events, messaging, notifications, posts, social, users
+from pulse_sdk.contract.common import Page, ResponseModel
+from pulse_sdk.testing import PASSWORD, FakePulse, factories
+
+POST = "POST /api/v1/posts"
+SEND = "POST /api/v1/conversations/{conversation_id}/messages"
+SOCKET = "GET /api/v1/ws"
+
+
+@pytest.fixture
+def fake() -> FakePulse:
+    return FakePulse(patience=5)
+
+
+def test_people_act_on_one_another(fake: FakePulse) -> None:
+    ada, ben = fake.join("ada"), fake.join("ben", display_name="Benjamin")
+    post = ada.pulse.posts.create("Hello")
+    ben.pulse.posts.like(post.id)
+    ben.pulse.social.follow(ada.id)
+    assert [liked.user_id for liked in ada.pulse.posts.likes(post.id)] == [ben.id]
+    assert [post.text for post in ben.pulse.feed.list()] == ["Hello"]
+    assert [told.kind for told in ada.pulse.notifications.list()] == ["follower", "like", "welcome"]
+    assert (ben.user.display_name, ben.username) == ("Benjamin", "ben")
+
+
+async def test_an_asynchronous_client_meets_the_same_people(fake: FakePulse) -> None:
+    ada, bot = fake.join("ada"), fake.join("bot")
+    async with fake.async_client(bot) as client:
+        assert isinstance(client, AsyncPulse)
+        await client.social.follow(ada.id)
+        posts = [ada.pulse.posts.create(f"Post {number}").id for number in range(5)]
+        assert [post.id async for post in client.feed.list(limit=2)] == posts[::-1]
+
+
+def test_names_are_made_unique(fake: FakePulse) -> None:
+    people = [fake.join("Ada") for _ in range(3)]
+    assert [person.username for person in people] == ["ada", "ada_2", "ada_3"]
+    assert len({person.id for person in people}) == 3
+    assert people[0] != people[1]
+
+
+def test_who_joined_can_log_in_and_who_did_not_cannot(fake: FakePulse) -> None:
+    fake.join("ada")
+    with fake.client() as client:
+        with pytest.raises(NotAuthenticated):
+            client.users.me()
+        client.auth.login("ada", PASSWORD)
+        assert client.users.me().username == "ada"
+        assert len(list(client.auth.sessions())) == 1
+
+
+def test_a_client_of_ones_own_reaches_it_over_the_transport(fake: FakePulse) -> None:
+    token = fake.tokens(fake.join("ada"))
+    http = httpx.Client(transport=fake.transport)
+    with Pulse(fake.base_url, token=token, http_client=http) as client:
+        assert client.users.me().username == "ada"
+
+
+def test_a_view_with_other_options_speaks_to_the_fake_too(fake: FakePulse) -> None:
+    client = fake.client(fake.join("ada"))
+    fake.fail_next(POST, retry_after=7)
+    client.with_options(retries=1, headers={"X-Test": "1"}).posts.create("Hello")
+    assert fake.waits == [7.0]
+    assert fake.sent(POST)[-1].headers["x-test"] == "1"
+
+
+def test_a_scripted_failure_is_waited_out_without_waiting(fake: FakePulse) -> None:
+    ada = fake.join("ada")
+    fake.fail_next(POST, retry_after=20, times=2)
+    before = ada.pulse.posts.create("Hello").created_at
+    assert fake.waits == [20.0, 20.0]
+    assert before > datetime.now(UTC) + timedelta(seconds=39)
+    assert [sent.status for sent in fake.sent(POST)] == [503, 503, 201]
+
+
+def test_a_failure_that_lasts_is_raised_with_what_was_scripted(fake: FakePulse) -> None:
+    client = fake.client(fake.join("ada"), retries=Retries(limit=1))
+    fake.fail_next(POST, status=429, code="gateway_rate_limited", retry_after=90)
+    with pytest.raises(RateLimited) as limited:
+        client.posts.create("Hello")
+    assert (limited.value.code, limited.value.retry_after) == ("gateway_rate_limited", 90)
+    fake.fail_next(POST, times=2)
+    with pytest.raises(ServerError) as failed:
+        client.posts.create("Hello")
+    assert failed.value.attempts == 2
+    assert list(client.posts.list()) == []
+
+
+def test_an_answer_that_is_lost_does_not_post_twice(fake: FakePulse) -> None:
+    ada = fake.join("ada")
+    fake.lose_next(POST)
+    ada.pulse.posts.create("Hello")
+    assert [post.text for post in ada.pulse.posts.list()] == ["Hello"]
+    first, second = fake.sent(POST, by=ada)
+    assert (first.status, second.status) == (None, 201)
+    assert first.headers["idempotency-key"] == second.headers["idempotency-key"]
+
+
+def test_any_answer_or_broken_connection_can_be_scripted(fake: FakePulse) -> None:
+    client = fake.client(fake.join("ada"), retries=Retries(limit=0))
+    fake.answer_next("GET /api/v1/feed", httpx.Response(200, text="{"))
+    with pytest.raises(UnreadableAnswer):
+        client.feed.list().page()
+    fake.answer_next("GET /api/v1/feed", httpx.ConnectError("refused"))
+    with pytest.raises(ConnectionFailed):
+        client.feed.list().page()
+    assert client.feed.list().page().items == []
+
+
+@pytest.mark.parametrize("operation", ["POST /api/v1/post", "posts.create", ""])
+def test_an_operation_that_is_not_there_is_told_at_once(fake: FakePulse, operation: str) -> None:
+    for use in (fake.fail_next, fake.lose_next, fake.sent, fake.wait_for):
+        with pytest.raises(ValueError, match="there is no operation"):
+            use(operation)
+    with pytest.raises(ValueError, match="did you mean 'POST /api/v1/posts'"):
+        fake.fail_next("POST /api/v1/post")
+
+
+def test_what_was_sent_can_be_looked_at_and_shows_no_secret(fake: FakePulse) -> None:
+    ada = fake.join("ada")
+    with fake.client() as client:
+        client.auth.login("ada", PASSWORD)
+        client.posts.create("Hello")
+        client.posts.list(limit=3).page()
+        with pytest.raises(NotFound):
+            client.posts.get("nothing")
+    login, create, listed, missing = fake.sent()
+    assert (login.by, create.by) == (None, ada.id)
+    assert login.json == {"login": "ada", "password": PASSWORD}
+    assert create.json == {"text": "Hello"}
+    assert (listed.operation, listed.query) == ("GET /api/v1/posts", {"limit": "3"})
+    assert (missing.operation, missing.status) == ("GET /api/v1/posts/{post_id}", 404)
+    assert PASSWORD not in repr(fake.sent())
+    assert "authorization" not in create.headers
+    assert fake.sent(by=fake.join("ben")) == []
+
+
+def test_time_passes_when_it_is_told_to(fake: FakePulse) -> None:
+    host, guest = fake.join("host"), fake.join("guest")
+    at = datetime.now(UTC) + timedelta(hours=3)
+    event = host.pulse.events.create("Reading", starts_at=at)
+    guest.pulse.events.rsvp(event.id, "yes")
+    fake.advance(timedelta(hours=2, minutes=30))
+    assert next(iter(guest.pulse.notifications.list())).kind == "reminder"
+    fake.advance(timedelta(hours=1))
+    assert list(guest.pulse.events.list()) == []
+    # Two access tokens ended meanwhile, and the clients had new ones.
+    assert [sent.status for sent in fake.sent("POST /api/v1/auth/refresh", by=None)] == [200] * 2
+
+
+def test_a_session_that_is_not_used_ends(fake: FakePulse) -> None:
+    ada = fake.join("ada")
+    assert ada.pulse.users.me().username == "ada"
+    fake.advance(timedelta(days=31))
+    with pytest.raises(NotAuthenticated):
+        ada.pulse.users.me()
+
+
+def test_messages_arrive_live_in_one_thread(fake: FakePulse) -> None:
+    ada, bot = fake.join("ada"), fake.join("bot")
+    talk = ada.pulse.conversations.open([bot.id])
+    with fake.client(bot) as client, client.realtime.messages() as frames:
+        ada.pulse.conversations.send(talk.id, "One")
+        assert next(frames).data.text == "One"
+        fake.drop_connections(bot)
+        ada.pulse.conversations.send(talk.id, "While it was away")
+        assert next(frames).data.text == "While it was away"
+        assert [sent.query for sent in fake.sent(SOCKET)] == [{}, {"after": "1"}]
+
+
+def test_a_wait_for_a_frame_that_never_comes_fails_the_test() -> None:
+    fake = FakePulse(patience=0.01)
+    bot = fake.join("bot")
+    with (
+        bot.pulse.realtime.messages() as frames,
+        pytest.raises(AssertionError, match=r"no frame came for bot within 0\.01 s"),
+    ):
+        next(frames)
+    with pytest.raises(AssertionError, match=r"was sent 0 times by bot, not once, within 0\.01 s"):
+        fake.wait_for(POST, by=bot)
+
+
+async def test_an_asynchronous_wait_fails_as_well() -> None:
+    fake = FakePulse(patience=0.01)
+    bot = fake.join("bot")
+    with pytest.raises(AssertionError, match="not 2 times"):
+        await fake.wait_for_async(POST, times=2)
+    async with fake.async_client(bot) as client, client.realtime.messages() as frames:
+        with pytest.raises(AssertionError, match="no frame came for bot"):
+            await anext(frames)
+
+
+async def test_a_bot_that_runs_in_a_task_is_waited_for(fake: FakePulse) -> None:
+    async def echo(client: AsyncPulse) -> None:
+        async with client.realtime.messages() as frames:
+            async for frame in frames:
+                await client.conversations.send(frame.data.conversation_id, frame.data.text)
+
+    ada, bot = fake.join("ada"), fake.join("bot")
+    talk = ada.pulse.conversations.open([bot.id])
+    async with fake.async_client(bot) as client:
+        task = asyncio.create_task(echo(client))
+        await fake.wait_for_async(SOCKET, by=bot)
+        assert ada.pulse.conversations.presence(talk.id).online == [bot.id]
+        ada.pulse.conversations.send(talk.id, "Hello?")
+        [reply] = await fake.wait_for_async(SEND, by=bot)
+        task.cancel()
+        await asyncio.wait([task])
+    assert reply.json == {"text": "Hello?"}
+    assert ada.pulse.conversations.presence(talk.id).online == []
+
+
+def test_a_bot_that_runs_in_a_thread_is_waited_for_and_closed(fake: FakePulse) -> None:
+    ada, bot = fake.join("ada"), fake.join("bot")
+    talk = ada.pulse.conversations.open([bot.id])
+    heard: list[str] = []
+    with fake.client(bot) as client:
+        frames = client.realtime.messages()
+
+        def listen() -> None:
+            with frames:
+                for frame in frames:
+                    heard.append(frame.data.text)
+                    client.conversations.mark_read(talk.id, frame.data.id)
+
+        thread = threading.Thread(target=listen)
+        thread.start()
+        fake.wait_for(SOCKET, by=bot)
+        ada.pulse.conversations.send(talk.id, "Hello?")
+        fake.wait_for("PUT /api/v1/conversations/{conversation_id}/read", by=bot)
+        frames.close()
+        thread.join(10)
+    assert not thread.is_alive()
+    assert heard == ["Hello?"]
+
+
+def test_frames_and_notifications_can_be_made_up(fake: FakePulse) -> None:
+    ada = fake.join("ada")
+    with ada.pulse.realtime.frames() as frames:
+        fake.notify(ada, factories.notification(kind="poll", subject={"poll": 1}))
+        assert next(frames).data.kind == "poll"  # type: ignore[union-attr]
+        fake.send_frame(ada, '{"type": "from the future"}')
+        fake.send_frame(ada, factories.typing_frame())
+        assert next(frames).type == "typing"
+        fake.send_frame(ada, "no frame")
+        with pytest.raises(UnreadableAnswer):
+            next(frames)
+    assert next(iter(ada.pulse.notifications.list())).kind == "poll"
+
+
+def test_a_handshake_can_fail(fake: FakePulse) -> None:
+    ada = fake.join("ada")
+    fake.fail_next(SOCKET, retry_after=1)
+    fake.answer_next(SOCKET, httpx.ConnectError("refused"))
+    client = fake.client(ada, retries=Retries(limit=0))
+    for error in (ServerError, ConnectionFailed):
+        with pytest.raises(error):
+            client.realtime.messages().__enter__()
+    with client.realtime.messages() as frames:
+        assert frames.position == 0
+
+
+def test_a_connection_whose_token_ends_is_made_again_with_another(fake: FakePulse) -> None:
+    ada, ben = fake.join("ada"), fake.join("ben")
+    talk = ada.pulse.conversations.open([ben.id])
+    with ben.pulse.realtime.messages() as frames:
+        fake.advance(timedelta(hours=1))
+        ada.pulse.conversations.send(talk.id, "Still there?")
+        assert next(frames).data.text == "Still there?"
+    assert len(fake.sent(SOCKET, by=ben)) == 2
+
+
+def test_there_is_a_factory_for_every_model_of_an_answer() -> None:
+    made = {type(one()) for one in vars(factories).values() if isinstance(one, factories.Factory)}
+    modules = (common, events, messaging, notifications, posts, social, users)
+    models = {
+        model
+        for module in modules
+        for model in vars(module).values()
+        if isinstance(model, type)
+        and issubclass(model, ResponseModel)
+        and model.__module__.startswith(contract.__name__)
+        and not issubclass(model, Page)
+    }
+    assert models - {ResponseModel} <= made
+
+
+def test_what_a_factory_makes_is_unique_and_takes_what_is_given() -> None:
+    one, other = factories.post(), factories.post(text="Hello", like_count=3)
+    assert one.id != other.id
+    assert one.author != other.author
+    assert (other.text, other.like_count, other.version) == ("Hello", 3, 1)
+    assert isinstance(factories.message_frame().data.sender_id, UUID)
+    assert factories.me().username != factories.me().username
+    page = factories.feed_page(items=[one])
+    assert page.items == [one]
+
+
+def test_a_factory_refuses_what_does_not_fit() -> None:
+    with pytest.raises(TypeError, match="Post has no 'likes', but id, author_id, text"):
+        factories.post(likes=3)
+    with pytest.raises(ValidationError):
+        factories.post(like_count="many")
+
+
+def test_the_client_does_not_import_its_fake() -> None:
+    program = (
+        "import sys, pulse_sdk; from pulse_sdk import AsyncPulse, Pulse;"
+        "Pulse('http://pulse').realtime;"
+        "assert not [name for name in sys.modules if name.startswith('pulse_sdk.testing')]"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
