@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
@@ -18,6 +19,9 @@ import httpx
 from pulse_sdk._flow import LARGEST_ANSWER, Send
 from pulse_sdk.errors import InvalidInput
 from pulse_sdk.hooks import Reply
+
+_HOST = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?", re.IGNORECASE)
+"""A name or an IPv4 address; those of IPv6 are left to httpx."""
 
 HttpT = TypeVar("HttpT", httpx.Client, httpx.AsyncClient)
 
@@ -172,19 +176,22 @@ def checked(base_url: str) -> str:
     """
     if not isinstance(base_url, str):
         raise InvalidInput.of("base_url", "must be a string such as https://example.org")
+    if "@" in base_url:  # Not shown, since there may be a password before it.
+        raise InvalidInput.of("base_url", "must not hold a user name or password; log in instead")
     try:
         url = httpx.URL(base_url)
-    except httpx.InvalidURL as error:
-        raise InvalidInput.of("base_url", f"not a URL: {error}") from None
-    if url.userinfo:
-        raise InvalidInput.of("base_url", "must not hold a user name or password; log in instead")
-    if url.scheme not in {"http", "https"} or not url.host:
+        host = url.host and url.raw_host.decode("ascii")
+    except (httpx.InvalidURL, UnicodeError) as error:
+        raise InvalidInput.of("base_url", f"{base_url!r} is not a URL: {error}") from None
+    if url.scheme not in {"http", "https"} or not (":" in host or _HOST.fullmatch(host)):
         raise InvalidInput.of(
             "base_url", f"{base_url!r} must look like http://127.0.0.1:8000 or https://example.org"
         )
-    if url.query or url.fragment:
+    if url.port is not None and not 0 < url.port < 65536:
+        raise InvalidInput.of("base_url", f"{base_url!r} has a port that is not in 1 to 65535")
+    if "?" in base_url or "#" in base_url:
         raise InvalidInput.of("base_url", f"{base_url!r} must have no query and no fragment")
     path = url.path.rstrip("/")
-    if path.endswith("/api/v1"):
+    if "/api/v1/" in f"{path}/":
         raise InvalidInput.of("base_url", f"{base_url!r} must not include /api/v1")
     return str(url.copy_with(path=path or "/")).rstrip("/")

@@ -285,15 +285,18 @@ class Flow:
     def _send(
         self, call: Call[Any], attempt: Attempt, token: SecretStr | None, until: float
     ) -> Send:
-        headers = {**attempt.headers, **bearer(token)}
+        # In lower case, so that nothing a hook added stands beside what the call sets itself.
+        headers = {name.lower(): value for name, value in attempt.headers.items()}
+        if token is not None:
+            headers["authorization"] = bearer(token)["Authorization"]
         content = None
         if call.body is not None:
             content = call.body.model_dump_json(exclude_none=True).encode()
-            headers["Content-Type"] = "application/json"
+            headers["content-type"] = "application/json"
         if call.idempotency_key is not None:
-            headers["Idempotency-Key"] = call.idempotency_key
+            headers["idempotency-key"] = call.idempotency_key
         if call.version is not None:
-            headers["If-Match"] = f'"{call.version}"'
+            headers["if-match"] = f'"{call.version}"'
         url, query = self.base_url + attempt.path, dict(call.query)
         return Send(call.method, url, query, headers, content, self.options.timeout, until)
 

@@ -17,6 +17,7 @@ from typing import Any, Generic, TypeVar
 
 from pulse_sdk._call import Call
 from pulse_sdk.contract.common import Page
+from pulse_sdk.errors import unreadable
 
 Item = TypeVar("Item")
 PageT_co = TypeVar("PageT_co", bound=Page[Any], covariant=True)
@@ -78,4 +79,6 @@ class AsyncListing(Generic[PageT_co]):
 def _following(call: Call[PageT_co], page: Page[Any]) -> Call[PageT_co] | None:
     if page.next_cursor is None:
         return None
+    if page.next_cursor == call.query.get("cursor"):
+        raise unreadable(200, {}, "its next_cursor is its own, which would never end", 1)
     return replace(call, query={**call.query, "cursor": page.next_cursor})

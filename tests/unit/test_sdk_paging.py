@@ -5,6 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
+from pulse_sdk import UnreadableAnswer
 from tests.unit.sdk_support import ID, POST, Caller, Server
 
 
@@ -52,3 +53,10 @@ async def test_a_feed_page_says_that_it_is_degraded(caller: Caller) -> None:
     server = Server(httpx.Response(200, json={"items": [], "degraded": True}))
     page = await caller.do(caller.client(server).feed.list().page())
     assert page.degraded
+
+
+async def test_a_list_that_leads_back_to_itself_ends_with_an_error(caller: Caller) -> None:
+    server = Server(httpx.Response(200, json={"items": [POST], "next_cursor": "x"}))
+    with pytest.raises(UnreadableAnswer, match="never end"):
+        await caller.items(caller.client(server).posts.list())
+    assert len(server.requests) == 2
