@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import cast
-
 import psycopg2
 from psycopg2.extensions import connection
 
@@ -23,7 +21,7 @@ class Connection(connection):
         """Go on with what is under way."""
         socket = self.fileno()  # libpq may close it
         try:
-            return cast("int", super().poll())
+            return super().poll()
         except psycopg2.Error:
             if self.info.status != _WELL:
                 loop = asyncio.get_running_loop()
