@@ -104,6 +104,8 @@ class Encoded(Generic[R]):
     """An answer that is JSON already, where building the model first would cost most of a call."""
 
     json: bytes
+    version: int | None = None
+    """That of an answer which has one."""
 
 
 @dataclass(frozen=True, slots=True)

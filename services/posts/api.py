@@ -23,9 +23,9 @@ from services.posts.service import PostsService
 SERVICE = web.AppKey("service", PostsService)
 
 
-async def create(call: Call[CreatePost, None]) -> Post:
+async def create(call: Call[CreatePost, None]) -> Encoded[Post]:
     """Post a text, once for each `Idempotency-Key`."""
-    return await call.app[SERVICE].create(call.user, call.body, call.idempotency_key)
+    return Encoded(*await call.app[SERVICE].create(call.user, call.body, call.idempotency_key))
 
 
 async def newest(call: Call[None, PostsQuery]) -> Encoded[Page[Post]]:

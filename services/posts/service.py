@@ -44,9 +44,9 @@ from services.kit.cache import Cache
 from services.kit.errors import ServiceError
 from services.kit.paging import decode_cursor, id_cursor, invalid_cursor, page_of
 from services.kit.peers import Peers
-from services.posts.authors import Authors, key_of
+from services.posts.authors import Author, Authors, key_of
 from services.posts.comments import CommentStore
-from services.posts.store import Listed, PostStore
+from services.posts.store import PostStore, Stored
 
 _ALL = "all"
 """The one key of the popular posts."""
@@ -75,13 +75,17 @@ class PostsService:
         self._popular = popular
         self._peers = peers
 
-    async def create(self, author: Identity, new: CreatePost, key: str | None) -> Post:
-        """Make a post; with a key that was used before, the post it made then."""
+    async def create(self, author: Identity, new: CreatePost, key: str | None) -> tuple[bytes, int]:
+        """Make a post; with a key that was used before, the post it made then.
+
+        It is the JSON of a `Post`, and its version.
+        """
         post, made = await self._store.insert(author.user_id, new.text, key)
+        body = _json(post)
         if made:
             # It may have been liked, hence dropped, since its commit: what is there stays.
-            await self._posts.fill_many({post.id: _json(post)})
-        return await self._named(post)
+            await self._posts.fill_many({post.id: body})
+        return _by(await self._authors.one(author.user_id), body), post.version
 
     async def get(self, reader: Identity, post_id: UUID) -> Post:
         """A post.
@@ -259,9 +263,7 @@ class PostsService:
             await self._posts.fill_many(loaded)
         found = [entry for entry in entries.values() if entry is not None]
         authors = await self._authors.many_if_possible({entry[_AUTHOR_ID] for entry in found})
-        items = b",".join(
-            b"%b%b}" % (entry[_UNNAMED], authors[entry[_AUTHOR_ID]].json) for entry in found
-        )
+        items = b",".join(_by(authors[entry[_AUTHOR_ID]], entry) for entry in found)
         private = b",".join(b'"%b"' % key for key, author in authors.items() if author.private)
         return b'{"private_author_ids":[%b],"items":[%b]}' % (private, items)
 
@@ -306,11 +308,17 @@ class PostsService:
         ]
 
 
-def _json(post: Post) -> bytes:
-    return post.model_dump_json().encode()
+def _json(post: Stored) -> bytes:
+    """What the cache holds of a post."""
+    return orjson.dumps({**post._asdict(), "author": None}, option=orjson.OPT_UTC_Z)
 
 
-def _id(item: Listed | Comment) -> str:
+def _by(author: Author, body: bytes) -> bytes:
+    """A post as the cache holds it, with its author's names put in."""
+    return b"%b%b}" % (body[_UNNAMED], author.json)
+
+
+def _id(item: Stored | Comment) -> str:
     return str(item.id)
 
 

@@ -37,7 +37,7 @@ _POPULAR_CANDIDATES = 20_000
 _POPULAR = 100
 
 _POST = "id, author_id, text, like_count, comment_count, created_at, edited_at, version"
-"""The fields of `Listed`, in its order."""
+"""The fields of `Stored`, in its order."""
 
 _PUBLIC = """NOT EXISTS (
         SELECT FROM authors WHERE user_id = posts.author_id AND visibility = 'private'
@@ -142,8 +142,8 @@ _IMPORT = Query(
 )
 
 
-class Listed(NamedTuple):
-    """A `Post` without its author's names: lists are long, and models of all would cost most."""
+class Stored(NamedTuple):
+    """A `Post` without its author's names, where making a model would cost most of a request."""
 
     id: UUID
     author_id: UUID
@@ -162,28 +162,21 @@ class PostStore:
         self._database = database
         self._outbox = outbox
 
-    async def insert(self, author_id: UUID, text: str, key: str | None) -> tuple[Post, bool]:
+    async def insert(self, author_id: UUID, text: str, key: str | None) -> tuple[Stored, bool]:
         """Make a post, or find the one made with this key; whether it was made now.
 
         Raises:
             ServiceError: 404, the post made with this key was deleted at this moment.
         """
-        post = Post(
-            id=new_id(),
-            author_id=author_id,
-            text=text,
-            like_count=0,
-            comment_count=0,
-            created_at=datetime.now(UTC),
-        )
+        post = Stored(new_id(), author_id, text, 0, 0, datetime.now(UTC), None, 1)
         event = envelope(
             PostCreatedEvent, "posts", PostCreated(post_id=post.id, author_id=author_id)
         )
-        params = {**dict(post), "key": key}
+        params = {**post._asdict(), "key": key}
         if await self._database.row(_INSERT, with_event(params, event)) is not None:
             self._outbox.wake()
             return post, True
-        return _post(_present(await self._database.row(_BY_KEY, params))), False
+        return Stored._make(_present(await self._database.row(_BY_KEY, params))), False
 
     async def by_id(self, post_id: UUID) -> Post:
         """A post.
@@ -193,19 +186,19 @@ class PostStore:
         """
         return _post(_present(await self._database.row(_BY_ID, {"id": post_id})))
 
-    async def by_ids(self, ids: Sequence[UUID]) -> list[Post]:
+    async def by_ids(self, ids: Sequence[UUID]) -> list[Stored]:
         """The posts that exist, in no order."""
-        return [_post(row) for row in await self._database.rows(_BY_IDS, {"ids": list(ids)})]
+        return list(map(Stored._make, await self._database.rows(_BY_IDS, {"ids": list(ids)})))
 
-    async def newest(self, reader_id: UUID, before: UUID | None, count: int) -> list[Listed]:
+    async def newest(self, reader_id: UUID, before: UUID | None, count: int) -> list[Stored]:
         """Posts of public authors and the reader's own that are older than an id, newest first."""
         params = {"reader_id": reader_id, "before": before or NEWEST, "count": count}
-        return list(map(Listed._make, await self._database.read(_NEWEST_OF_ALL, params)))
+        return list(map(Stored._make, await self._database.read(_NEWEST_OF_ALL, params)))
 
-    async def by_author(self, author_id: UUID, before: UUID | None, count: int) -> list[Listed]:
+    async def by_author(self, author_id: UUID, before: UUID | None, count: int) -> list[Stored]:
         """Posts of an author older than an id, newest first."""
         params = {"author_id": author_id, "before": before or NEWEST, "count": count}
-        return list(map(Listed._make, await self._database.read(_NEWEST_BY_AUTHOR, params)))
+        return list(map(Stored._make, await self._database.read(_NEWEST_BY_AUTHOR, params)))
 
     async def popular(self) -> list[UUID]:
         """The most popular recent posts of public authors, the most popular first."""
@@ -315,4 +308,4 @@ def _present(row: Row | None) -> Row:
 
 
 def _post(row: Row) -> Post:
-    return Post(**Listed._make(row)._asdict())
+    return Post(**Stored._make(row)._asdict())
