@@ -61,15 +61,21 @@ class Query(NamedTuple):
     sql: str
 
 
-def dsn(settings: Settings, host: str | None = None, port: int | None = None) -> str:
-    """Libpq's connection string of the service's own database, on another host if one is given."""
+def dsn(
+    settings: Settings, host: str | None = None, port: int | None = None, *, session: bool = False
+) -> str:
+    """Libpq's connection string of the service's own database, on another host if one is given.
+
+    A `session` is not shared with other clients, also where a pooler divides connections.
+    """
     return make_dsn(
         host=host or settings.database_host,
         port=port or settings.database_port,
-        dbname=settings.database_name,
+        dbname=settings.database_name + (settings.database_session_suffix if session else ""),
         user=settings.database_user,
         password=settings.database_password.get_secret_value(),
         sslmode=settings.database_sslmode,
+        sslrootcert=settings.store_ca,
         gssencmode="disable",
         options=f"-c statement_timeout={_STATEMENT_MILLISECONDS}",
         application_name=f"{settings.name}-{settings.instance}",

@@ -91,7 +91,7 @@ class Outbox:
         """Publish forever. Ends only by an error or by cancellation."""
         exchange = await declare_exchange(channel)
         async with aiopg.connect(
-            dsn(self._settings), timeout=5.0, connection_factory=Connection
+            dsn(self._settings, session=True), timeout=5.0, connection_factory=Connection
         ) as connection:
             await self._lead(connection)
             while True:
