@@ -12,9 +12,10 @@ import pdoc.render
 import pulse_sdk
 from pulse_sdk import AsyncPulse, Pulse
 from pulse_sdk._areas import Areas
-from pulse_sdk.client import BaseClient
+from pulse_sdk.client import AsyncPulseOptions, BaseClient, PulseOptions
 from pulse_sdk.paging import Listing
 from pulse_sdk.resources._base import Resource
+from pulse_sdk.testing import FakePulse
 
 _LEFT_OUT = ("client", "contract.domain", "contract.health", "contract.internal", "resources._base")
 """What services tell each other, and what makes the clients, which are on the first page."""
@@ -52,6 +53,14 @@ def write(folder: Path) -> None:
         for name in _MACHINERY:
             if name in vars(client):
                 vars(client)[name].__doc__ = "@private"
+    # How pdoc writes the unpacking of a TypedDict is not Python.
+    for method, options in (
+        (Pulse.login, PulseOptions),
+        (AsyncPulse.login, AsyncPulseOptions),
+        (FakePulse.client, PulseOptions),
+        (FakePulse.async_client, AsyncPulseOptions),
+    ):
+        method.__annotations__["options"] = options
     first = ["Pulse", "AsyncPulse"]
     names = [name for name in pulse_sdk.__all__ if name not in first]
     # A package that says what is imported from it is shown without its modules.

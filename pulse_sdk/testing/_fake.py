@@ -25,9 +25,12 @@ from pulse_sdk.testing._sockets import AsyncSocket, Socket, Sockets
 from pulse_sdk.testing._world import World
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
+    from pulse_sdk.client import AsyncPulseOptions, PulseOptions
     from pulse_sdk.contract.notifications import Notification
 
-_BACKOFF = Backoff(first=0.001, most=0.01)
+_RETRIES = Retries(backoff=Backoff(first=0.001, most=0.01))
 """Of the fake's clients: what a connection that breaks has them wait is time of the test."""
 
 PASSWORD = "correct horse battery"  # noqa: S105 - of people who do not exist
@@ -49,7 +52,7 @@ class Person:
     @property
     def me(self) -> Me:
         """Their profile as they see it themselves."""
-        return self.fake.world.users[self.id]
+        return self.fake._world.users[self.id]
 
     @property
     def username(self) -> str:
@@ -87,11 +90,11 @@ class FakePulse:
         self.base_url = base_url
         self.waits: list[float] = []
         """How long clients wanted to wait between attempts, in seconds."""
-        self.world = World()
+        self._world = World()
         self._changes = Changes()
         self._patience = patience
-        self._server = Server(self.world, self._changes)
-        self._sockets = Sockets(self.world, self._server, self._changes, patience)
+        self._server = Server(self._world, self._changes)
+        self._sockets = Sockets(self._world, self._server, self._changes, patience)
 
     @property
     def transport(self) -> httpx.MockTransport:
@@ -103,7 +106,7 @@ class FakePulse:
 
     def join(self, name: str = "person", *, display_name: str | None = None) -> Person:
         """Make an account; the username is the name, or is made unique."""
-        taken = {user.username for user in self.world.users.values()}
+        taken = {user.username for user in self._world.users.values()}
         numbered = (f"{name}_{number}" for number in range(2, len(taken) + 3))
         username = next(one for one in (name, *numbered) if one.lower() not in taken)
         new = Register.model_validate(
@@ -117,32 +120,42 @@ class FakePulse:
         nobody = UUID(int=0)
         with self._changes.lock:
             asked = Received(nobody, nobody, new, None, {}, httpx.Headers())
-            person = Person(self, _users.register(self.world, asked).user.id)
-            self.world.sessions.popitem()  # that of the account's making
+            person = Person(self, _users.register(self._world, asked).user.id)
+            self._world.sessions.popitem()  # that of the account's making
         return person
 
     def tokens(self, person: Person) -> Tokens:
-        """Log somebody in; tokens to make a client with."""
+        """Log somebody in; tokens to make a client with.
+
+        Raises:
+            ValueError: They joined another fake.
+        """
+        if person.fake is not self:
+            raise ValueError(f"{person.username} joined another fake")
         with self._changes.lock:
-            return _users.log_in(self.world, person.id, None)
+            return _users.log_in(self._world, person.id, None)
 
-    def client(self, person: Person | None = None, **options: Any) -> Pulse:
+    def client(self, person: Person | None = None, **options: Unpack[PulseOptions]) -> Pulse:
         """A blocking client, logged in as somebody; `options` are those of `Pulse`."""
-        http = httpx.Client(transport=self.transport)
-        return self._blocking(
-            self.base_url, **{**self._defaults(person), "http_client": http, **options}
-        )
-
-    def async_client(self, person: Person | None = None, **options: Any) -> AsyncPulse:
-        """An asynchronous client, logged in as somebody; `options` are those of `AsyncPulse`."""
-        http = httpx.AsyncClient(transport=self.transport)
-        return self._asynchronous(
-            self.base_url, **{**self._defaults(person), "http_client": http, **options}
-        )
-
-    def _defaults(self, person: Person | None) -> dict[str, Any]:
         token = self.tokens(person) if person else None
-        return {"token": token, "retries": Retries(backoff=_BACKOFF)}
+        given: PulseOptions = {
+            "retries": _RETRIES,
+            "http_client": httpx.Client(transport=self.transport),
+            **options,
+        }
+        return self._blocking(self.base_url, token=token, **given)
+
+    def async_client(
+        self, person: Person | None = None, **options: Unpack[AsyncPulseOptions]
+    ) -> AsyncPulse:
+        """An asynchronous client, logged in as somebody; `options` are those of `AsyncPulse`."""
+        token = self.tokens(person) if person else None
+        given: AsyncPulseOptions = {
+            "retries": _RETRIES,
+            "http_client": httpx.AsyncClient(transport=self.transport),
+            **options,
+        }
+        return self._asynchronous(self.base_url, token=token, **given)
 
     def fail_next(
         self,
@@ -166,7 +179,7 @@ class FakePulse:
         """
         headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
         refusal = Refusal(status, code, detail, headers=headers)
-        self.answer_next(operation, refusal.response(str(self.world.new_id())), times=times)
+        self.answer_next(operation, refusal.response(str(self._world.new_id())), times=times)
 
     def answer_next(
         self, operation: str, outcome: httpx.Response | httpx.TransportError, *, times: int = 1
@@ -238,7 +251,7 @@ class FakePulse:
     def notify(self, person: Person, notification: Notification) -> None:
         """Put a notification on somebody's list and on their connections."""
         with self._changes.lock:
-            self.world.add_notification(person.id, notification)
+            self._world.add_notification(person.id, notification)
 
     def send_frame(self, person: Person, frame: BaseModel | str) -> None:
         """Send a frame, or text that is none, on somebody's connections.
@@ -255,7 +268,7 @@ class FakePulse:
     def advance(self, by: timedelta) -> None:
         """Let time pass: access tokens end after 15 minutes, events begin, reminders come."""
         with self._changes.lock:
-            self.world.advance(by)
+            self._world.advance(by)
             self._sockets.end_expired()
 
     def _wait(self, seconds: float) -> None:
@@ -297,4 +310,4 @@ class FakePulse:
         return FakedAsyncPulse
 
     def __repr__(self) -> str:
-        return f"<FakePulse of {len(self.world.users)} people>"
+        return f"<FakePulse of {len(self._world.users)} people>"

@@ -34,7 +34,7 @@ class Stage(Protocol):
         """A client for plain requests that tells of each answer."""
         ...
 
-    def pulse(self, http: httpx.AsyncClient, token: Tokens | None) -> AsyncPulse:
+    def pulse(self, http: httpx.AsyncClient) -> AsyncPulse:
         """A client of the SDK over it."""
         ...
 
@@ -52,8 +52,8 @@ class FakeStage:
             event_hooks={"response": [heard]},
         )
 
-    def pulse(self, http: httpx.AsyncClient, token: Tokens | None) -> AsyncPulse:
-        return self.fake.async_client(http_client=http, token=token, retries=_ONCE)
+    def pulse(self, http: httpx.AsyncClient) -> AsyncPulse:
+        return self.fake.async_client(http_client=http, retries=_ONCE)
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,8 @@ class RealStage:
             timeout=30,
         )
 
-    def pulse(self, http: httpx.AsyncClient, token: Tokens | None) -> AsyncPulse:
-        return AsyncPulse(self.url, http_client=http, token=token, retries=_ONCE)
+    def pulse(self, http: httpx.AsyncClient) -> AsyncPulse:
+        return AsyncPulse(self.url, http_client=http, retries=_ONCE)
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class Cast:
 
     def stranger(self) -> AsyncPulse:
         """A client of nobody."""
-        return self._stage.pulse(self._http(), None)
+        return self._stage.pulse(self._http())
 
     def username(self, name: str) -> str:
         """A username that nobody else has."""
@@ -150,7 +150,7 @@ class Cast:
 
     async def _register(self, name: str) -> Person:
         http = self._http()
-        pulse = self._stage.pulse(http, None)
+        pulse = self._stage.pulse(http)
         made = await pulse.auth.register(
             email=f"{self.username(name)}@people.example",
             username=self.username(name),

@@ -76,6 +76,12 @@ def test_who_joined_can_log_in_and_who_did_not_cannot(fake: FakePulse) -> None:
         assert len(list(client.auth.sessions())) == 1
 
 
+def test_who_joined_another_fake_is_not_known(fake: FakePulse) -> None:
+    ada = FakePulse().join("ada")
+    with pytest.raises(ValueError, match="ada joined another fake"):
+        fake.client(ada)
+
+
 def test_a_client_of_ones_own_reaches_it_over_the_transport(fake: FakePulse) -> None:
     token = fake.tokens(fake.join("ada"))
     http = httpx.Client(transport=fake.transport)
