@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+
 import psycopg2
 from psycopg2.extensions import connection
 
