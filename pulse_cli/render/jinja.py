@@ -40,11 +40,17 @@ def _environment() -> Environment:
     )
     environment.globals["version"] = version("pulse-platform")
     environment.filters["json"] = lambda value: json.dumps(value, default=str, ensure_ascii=False)
+    environment.filters["lua_string"] = _lua_string
     environment.filters["seconds"] = lambda value: f"{value:.9f}s"
     environment.filters["command"] = lambda argv: _ini(shlex.join(argv))
     environment.filters["ini"] = _ini
     environment.filters["quoted"] = _quoted
     return environment
+
+
+def _lua_string(value: object) -> str:
+    escaped = str(value).replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + escaped.replace("\n", "\\n").replace("\r", "\\r") + '"'
 
 
 def _ini(value: object) -> str:

