@@ -184,6 +184,8 @@ class Targets(Frozen):
     database_mean_ms: Annotated[float, Field(gt=0)] = 25.0
     gateway_overhead_p95_ms: Annotated[float, Field(gt=0)] = 10.0
     error_rate: Annotated[float, Field(gt=0, lt=1)] = 0.001
+    post_to_feed_p95_ms: Annotated[float, Field(gt=0)] = 500.0
+    """From the commit of a post to its id standing in its author's followers' timelines."""
 
 
 class Stack(Frozen):
