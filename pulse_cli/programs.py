@@ -154,7 +154,11 @@ def service_environment(stack: Stack, name: ServiceName, index: int, state: Path
         "ACCESS_TTL_SECONDS": stack.tokens.access_ttl_seconds,
         "REFRESH_TTL_SECONDS": stack.tokens.refresh_ttl_seconds,
     }
+    if name == "messaging":
+        values["DELIVERIES_DAYS"] = stack.retention.deliveries_days
     if name == "notifications":
+        values["READ_NOTIFICATIONS_DAYS"] = stack.retention.read_notifications_days
+        values["UNREAD_NOTIFICATIONS_DAYS"] = stack.retention.unread_notifications_days
         values["PUSH_CONTACT"] = stack.push.contact
         values["PUSH_PRIVATE_ADDRESSES"] = stack.push.private_addresses
     if stack.observability.otlp_endpoint is not None:

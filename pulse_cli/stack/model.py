@@ -176,6 +176,16 @@ class Push(Frozen):
     """Whether devices may have endpoints that are not on the internet; for tests."""
 
 
+class Retention(Frozen):
+    """After how many days what nobody needs any more is deleted."""
+
+    read_notifications_days: Annotated[int, Field(ge=1)] = 90
+    unread_notifications_days: Annotated[int, Field(ge=1)] = 180
+    deliveries_days: Annotated[int, Field(ge=1)] = 7
+    """How long a WebSocket that was away is told of messages that were read elsewhere meanwhile;
+    the messages themselves stay."""
+
+
 class Targets(Frozen):
     """What `pulse bench` holds a stack to (source: the platform's service-level objectives)."""
 
@@ -200,6 +210,7 @@ class Stack(Frozen):
     tokens: Tokens = Tokens()
     observability: Observability = Observability()
     push: Push = Push()
+    retention: Retention = Retention()
     targets: Targets = Targets()
     images: Images = Images()
     compose: Compose = Compose()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from uuid import UUID
 
 from uuid_utils import uuid7 as native_uuid7
@@ -11,6 +12,11 @@ from uuid_utils.compat import uuid7
 def new_id() -> UUID:
     """A new UUIDv7."""
     return uuid7()
+
+
+def first_id_of(moment: datetime) -> UUID:
+    """What sorts before all ids made from a moment on, and after those made before."""
+    return UUID(int=int(moment.timestamp() * 1000) << 80)
 
 
 def new_text_id() -> str:

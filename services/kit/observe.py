@@ -61,6 +61,7 @@ REPLICA_LAG = Gauge(
 )
 SHED = Counter("db_refused", "Statements refused since too many waited for a connection")
 CACHE = Counter("cache_requests", "Look-ups in the cache", ["cache", "outcome"])
+EXPIRED = Counter("rows_expired", "Rows deleted since they were past their time", ["table"])
 EVENT_LAG = Histogram(
     "event_lag_seconds",
     "Time from an event's happening (PostgreSQL's clock as it was written) to its effect here",

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from services.kit.app import Resources, build_app
 from services.kit.consumer import Subscription
+from services.kit.retention import expire
 from services.kit.settings import Settings
 from services.messaging.api import ENDPOINTS, SERVICE
 from services.messaging.live import Live
@@ -27,6 +28,8 @@ from services.messaging.sockets import (
 )
 from services.messaging.store import ConversationStore
 
+_SETTINGS = web.AppKey("settings", Settings)
+
 
 def create_app(settings: Settings) -> web.Application:
     """The service's application."""
@@ -39,6 +42,7 @@ def create_app(settings: Settings) -> web.Application:
 
 def _wire(app: web.Application, resources: Resources) -> Sequence[Subscription]:
     store = ConversationStore(resources.database)
+    app[_SETTINGS] = resources.settings
     mail = app[MAIL] = MailStore(resources.database, resources.outbox)
     live = app[LIVE] = Live(resources.redis, mail.positions)
     presence = app[PRESENCE] = PresenceBoard(resources.redis, live, store)
@@ -48,7 +52,9 @@ def _wire(app: web.Application, resources: Resources) -> Sequence[Subscription]:
 
 
 async def _listening(app: web.Application) -> AsyncIterator[None]:
-    jobs = (app[LIVE].run(), app[LIVE].compare(), app[PRESENCE].renew())
+    days = app[_SETTINGS].deliveries_days
+    old = expire("deliveries", lambda: app[MAIL].expire(days))
+    jobs = (app[LIVE].run(), app[LIVE].compare(), app[PRESENCE].renew(), old)
     tasks = [asyncio.create_task(job) for job in jobs]
     yield
     for task in tasks:

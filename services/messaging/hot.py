@@ -22,6 +22,7 @@ HOT = Hot(
         "id": some("id", "conversations"),
         "before": NEWEST,
         "after": "0",
+        "behind": "'00000000-0000-0000-0000-000000000000'::uuid",
         "key": "'key'",
         "text": "'text'",
         "message_id": some("id", "messages"),
@@ -42,6 +43,7 @@ HOT = Hot(
         HotQuery("message_mark_read", "deliveries", "deliveries_of_message"),
         HotQuery("messages_unread", "memberships", "memberships_pkey"),
         HotQuery("deliveries_after", "deliveries", "deliveries_pkey"),
+        HotQuery("deliveries_expire", "deliveries", "deliveries_pkey", "of everybody, in turn"),
         HotQuery("inbox_positions", "inboxes", "inboxes_pkey"),
     ),
 )

@@ -17,6 +17,7 @@ locked by user id, so statements cannot wait for each other in a circle.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
@@ -24,7 +25,7 @@ from pulse_sdk.contract.domain import MessageSent, MessageSentEvent
 from pulse_sdk.contract.messaging import Message
 from services.kit import outbox
 from services.kit.db import Database, Query, Row
-from services.kit.ids import new_id
+from services.kit.ids import first_id_of, new_id
 from services.kit.outbox import Outbox, envelope, with_event
 from services.messaging.store import GROUP, blocked
 
@@ -117,6 +118,30 @@ _UNREAD = Query(
     """SELECT coalesce(sum(delivered - read), 0)::bigint FROM memberships
     WHERE user_id = %(user_id)s""",
 )
+# What is left out: what was not read, and the last of each conversation, so that `ordinal` goes on
+# from there for whoever leaves and comes back.
+_EXPIRE = Query(
+    "deliveries_expire",
+    """WITH people AS (
+        SELECT user_id FROM inboxes WHERE user_id > %(behind)s ORDER BY user_id LIMIT %(limit)s
+    ), old AS (
+        SELECT d.user_id, d.position FROM people CROSS JOIN LATERAL (
+            SELECT * FROM deliveries WHERE deliveries.user_id = people.user_id
+            ORDER BY position LIMIT 1000
+        ) AS d JOIN memberships AS m
+            ON m.user_id = d.user_id AND m.conversation_id = d.conversation_id
+        WHERE d.message_id < %(before)s AND d.ordinal <= m.read AND d.ordinal < m.delivered
+    ), gone AS (
+        DELETE FROM deliveries USING old
+        WHERE deliveries.user_id = old.user_id AND deliveries.position = old.position
+        RETURNING 1
+    )
+    SELECT (SELECT user_id FROM people ORDER BY user_id DESC LIMIT 1), (SELECT count(*) FROM gone)
+    """,
+)
+_FIRST = UUID(int=0)
+_EXPIRED_AT_ONCE = 20
+"""People whose old deliveries are deleted by one statement."""
 
 
 class Delivery(NamedTuple):
@@ -142,6 +167,7 @@ class MailStore:
     def __init__(self, database: Database, outbox: Outbox) -> None:
         self._database = database
         self._outbox = outbox
+        self._expired = _FIRST
 
     async def send(
         self, sender_id: UUID, conversation_id: UUID, text: str, key: str | None
@@ -194,6 +220,17 @@ class MailStore:
     async def positions(self, user_ids: Sequence[UUID]) -> dict[UUID, int]:
         """The last position of each person to whom anything was delivered."""
         return dict(await self._database.rows(_POSITIONS, {"user_ids": list(user_ids)}))
+
+    async def expire(self, days: int) -> int | None:
+        """Delete the next people's read deliveries that are older; how many, None after the last.
+
+        To mark such a message as read changes nothing, as it should: it was read.
+        """
+        before = first_id_of(datetime.now(UTC) - timedelta(days=days))
+        params = {"behind": self._expired, "before": before, "limit": _EXPIRED_AT_ONCE}
+        ((last, deleted),) = await self._database.rows(_EXPIRE, params)
+        self._expired = last or _FIRST
+        return None if last is None else int(deleted)
 
     async def mark_read(self, user_id: UUID, conversation_id: UUID, message_id: UUID) -> int | None:
         """Mark a message and what was delivered before it as read; how many are left unread.

@@ -1,9 +1,10 @@
 """`GET /api/v1/ws`: the WebSocket on which a person's messages arrive.
 
 It begins with a `ready` frame that tells a position; each message frame carries its own. A client
-that comes back with `?after=<position>` of the last one gets what it missed, from PostgreSQL, and
-then goes on live; the writer of each socket keeps its last position, so that nothing is left out
-and nothing comes twice (see `live` and `mail`).
+that comes back with `?after=<position>` of the last one gets what it missed, from PostgreSQL (what
+was read elsewhere meanwhile for some days only, see `MailStore.expire`), and then goes on live; the
+writer of each socket keeps its last position, so that nothing is left out and nothing comes twice
+(see `live` and `mail`).
 """
 
 from __future__ import annotations

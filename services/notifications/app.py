@@ -9,6 +9,7 @@ from aiohttp import web
 
 from services.kit.app import Resources, build_app
 from services.kit.consumer import Subscription
+from services.kit.retention import expire
 from services.kit.settings import Settings
 from services.notifications.api import DEVICES, ENDPOINTS, SERVICE
 from services.notifications.devices import DeviceStore
@@ -20,6 +21,8 @@ from services.notifications.store import NotificationStore
 
 _LIVE = web.AppKey("live", Live)
 _PUSHER = web.AppKey("pusher", Pusher)
+_SETTINGS = web.AppKey("settings", Settings)
+_STORE = web.AppKey("store", NotificationStore)
 
 
 def create_app(settings: Settings) -> web.Application:
@@ -35,14 +38,17 @@ def _wire(app: web.Application, resources: Resources) -> Sequence[Subscription]:
     pusher = app[_PUSHER] = Pusher(settings, devices)
     app[DEVICES] = DevicesService(devices, settings)
     live = app[_LIVE] = Live(resources.peers)
-    service = app[SERVICE] = NotificationsService(
-        NotificationStore(resources.database), resources.peers, live, pusher.wake
-    )
+    store = app[_STORE] = NotificationStore(resources.database)
+    service = app[SERVICE] = NotificationsService(store, resources.peers, live, pusher.wake)
+    app[_SETTINGS] = settings
     return (Subscription("notifications.events", TYPES, service.handle),)
 
 
 async def _delivering(app: web.Application) -> AsyncIterator[None]:
-    tasks = [asyncio.create_task(job) for job in (app[_PUSHER].run(), app[_LIVE].run())]
+    settings = app[_SETTINGS]
+    days = settings.read_notifications_days, settings.unread_notifications_days
+    old = expire("notifications", lambda: app[_STORE].expire(*days))
+    tasks = [asyncio.create_task(job) for job in (app[_PUSHER].run(), app[_LIVE].run(), old)]
     yield
     for task in tasks:
         task.cancel()

@@ -15,6 +15,7 @@ HOT = Hot(
         "user_id": some("user_id", "notifications"),
         "id": some("id", "notifications"),
         "before": NEWEST,
+        "days": "90",
         "limit": PAGE,
     },
     queries=(
@@ -22,6 +23,15 @@ HOT = Hot(
         HotQuery("notifications_unread_of_user", "notifications", "notifications_unread"),
         HotQuery("notifications_unread", "notifications", "notifications_unread"),
         HotQuery("notifications_read_all", "notifications", "notifications_unread"),
+        HotQuery(
+            "notifications_expire_read", "notifications", "notifications_old_read", "of everybody"
+        ),
+        HotQuery(
+            "notifications_expire_unread",
+            "notifications",
+            "notifications_old_unread",
+            "of everybody",
+        ),
         HotQuery("preferences_of_user", "preferences", "preferences_pkey"),
         HotQuery("devices_of_user", "devices", "devices_pkey"),
     ),

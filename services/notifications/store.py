@@ -124,6 +124,13 @@ _NEVER_QUIET = Query(
     """UPDATE preferences SET quiet_from = NULL, quiet_to = NULL, time_zone = NULL
     WHERE user_id = %(user_id)s""",
 )
+_EXPIRED = """DELETE FROM notifications WHERE (user_id, id) IN (
+        SELECT user_id, id FROM notifications
+        WHERE {which} AND created_at < now() - %(days)s * interval '1 day'
+        ORDER BY created_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+    )"""
+_EXPIRE_READ = Query("notifications_expire_read", _EXPIRED.format(which="read"))
+_EXPIRE_UNREAD = Query("notifications_expire_unread", _EXPIRED.format(which="NOT read"))
 _BLOCK = Query(
     "block_set",
     """INSERT INTO blocks AS b (blocker_id, blocked_id, blocked, changed_at)
@@ -216,6 +223,13 @@ class NotificationStore:
         params = {"user_id": user_id, "id": notification_id}
         if await self._database.execute(_HIDE, params) == 0:
             raise ServiceError.not_found("notification")
+
+    async def expire(self, read_days: int, unread_days: int, limit: int = 1000) -> int | None:
+        """Delete some that are older than so many days; how many, None when there are none."""
+        deleted = 0
+        for query, days in ((_EXPIRE_READ, read_days), (_EXPIRE_UNREAD, unread_days)):
+            deleted += await self._database.execute(query, {"days": days, "limit": limit})
+        return deleted or None
 
     async def preferences(self, user_id: UUID) -> Preferences:
         """What a person wants; everything, unless they said otherwise."""
