@@ -7,7 +7,8 @@ before the run, a few at a time, once per account; several virtual users may sha
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+import ssl
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
@@ -17,6 +18,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 
 from pulse_cli.bench.plan import OWN_SOURCES, Identity, source_address
 from pulse_cli.errors import ConfigError, NotHealthy
+from pulse_cli.stack.gateway import LOGIN
 from pulse_sdk.contract.common import Problem
 from pulse_sdk.contract.users import Login, Tokens
 
@@ -24,7 +26,9 @@ AT_ONCE = 4
 LOGIN_SECONDS = 0.1
 """Allowed for each log-in: the first token must outlast all others' making."""
 
-LOGIN = "/api/v1/auth/login"
+PATIENCE = 10
+"""How often a log-in is tried again, a second later, when there were too many."""
+
 ADVICE = "seed the stack with: pulse seed --users 1000"
 
 
@@ -82,18 +86,17 @@ async def log_in(
     waiting = iter(enumerate(seed.users[:count]))
     found: dict[int, Identity] = {}
 
-    async def worker(number: int) -> None:
-        transport = httpx.AsyncHTTPTransport(
-            local_address=source_address(host, OWN_SOURCES, number)
-        )
-        async with httpx.AsyncClient(
-            base_url=f"http://{host}:{port}", transport=transport, timeout=30.0, trust_env=False
-        ) as client:
-            await work(client, waiting)
+    trust = ssl.create_default_context()  # made once: it costs more than a log-in
 
-    async def work(client: httpx.AsyncClient, users: Iterator[tuple[int, SeededUser]]) -> None:
-        for index, user in users:
-            tokens = await _log_in_one(client, user, seed.password)
+    async def worker() -> None:
+        for index, user in waiting:
+            # The gateway limits the log-ins of an address.
+            source = source_address(host, OWN_SOURCES, index)
+            transport = httpx.AsyncHTTPTransport(verify=trust, local_address=source)
+            async with httpx.AsyncClient(
+                base_url=f"http://{host}:{port}", transport=transport, timeout=30.0, trust_env=False
+            ) as client:
+                tokens = await _log_in_one(client, user, seed.password)
             if tokens.expires_in < lasting:
                 raise ConfigError(
                     f"the run takes {lasting:.0f} s but tokens live {tokens.expires_in} s; raise"
@@ -103,17 +106,21 @@ async def log_in(
             advance()
 
     async with asyncio.TaskGroup() as group:
-        for number in range(AT_ONCE):
-            group.create_task(worker(number))
+        for _ in range(AT_ONCE):
+            group.create_task(worker())
     return [found[index] for index in sorted(found)]
 
 
 async def _log_in_one(client: httpx.AsyncClient, user: SeededUser, password: SecretStr) -> Tokens:
     body = Login(login=user.username, password=password).model_dump_json()
+    headers = {"Content-Type": "application/json"}
     try:
-        answer = await client.post(
-            LOGIN, content=body, headers={"Content-Type": "application/json"}
-        )
+        answer = await client.post(LOGIN, content=body, headers=headers)
+        for _ in range(PATIENCE):  # without addresses of their own, users wait for each other
+            if answer.status_code != httpx.codes.TOO_MANY_REQUESTS:
+                break
+            await asyncio.sleep(1)
+            answer = await client.post(LOGIN, content=body, headers=headers)
     except httpx.HTTPError as error:
         raise NotHealthy(
             f"cannot log in {user.username} at {client.base_url}: {error or type(error).__name__};"

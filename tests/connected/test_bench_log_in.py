@@ -17,10 +17,15 @@ from pulse_cli.errors import ConfigError, NotHealthy
 
 SEED = Seed([SeededUser(id=UUID(int=i), username=f"u{i}") for i in range(9)], SecretStr("secret"))
 PEERS = web.AppKey("peers", set[str])
+REFUSED = web.AppKey("refused", list[None])
+"""As many log-ins are too many."""
 
 
 async def _login(request: web.Request) -> web.Response:
     request.app[PEERS].add(str(request.remote))
+    if request.app[REFUSED]:
+        request.app[REFUSED].pop()
+        return web.json_response({}, status=429)
     given = await request.json()
     if given["password"] != "secret":
         problem = {"title": "no", "status": 401, "code": "bad_credentials"}
@@ -33,6 +38,7 @@ async def _login(request: web.Request) -> web.Response:
 async def gateway() -> AsyncIterator[TestServer]:
     app = web.Application()
     app[PEERS] = set()
+    app[REFUSED] = []
     app.router.add_post("/api/v1/auth/login", _login)
     server = TestServer(app)
     async with server:
@@ -51,7 +57,13 @@ async def _log_in(server: TestServer, seed: Seed, lasting: float = 60) -> list[s
 
 async def test_each_user_gets_its_own_token_in_order(gateway: TestServer) -> None:
     assert await _log_in(gateway, SEED) == [f"u{i}" for i in range(9)]
-    assert len(gateway.app[PEERS]) == 4, "several clients, so that no rate limit is met"
+    assert len(gateway.app[PEERS]) == 9, "as many clients, so that no rate limit is met"
+
+
+async def test_too_many_at_once_wait(gateway: TestServer) -> None:
+    gateway.app[REFUSED].extend([None] * 3)
+    assert await _log_in(gateway, SEED) == [f"u{i}" for i in range(9)]
+    assert not gateway.app[REFUSED]
 
 
 async def test_tokens_that_end_before_the_run_are_refused(gateway: TestServer) -> None:
