@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pulse_cli.context import JSON, Root
+
+if TYPE_CHECKING:
+    from pulse_cli.targets.target import Target
 
 
 def up(
@@ -18,6 +22,10 @@ def up(
         bool,
         typer.Option("--replica", help="Run a read replica too, as --set postgres.replica=true."),
     ] = False,
+    target: Annotated[
+        str | None,
+        typer.Option("--target", metavar="TARGET", help="Where it runs: local or compose."),
+    ] = None,
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
     """Start the stack and wait until all of it is ready; again: start what does not run."""
@@ -28,8 +36,9 @@ def up(
     if replica:
         root.settings = {**root.settings, "postgres.replica": True}
     say = people().print
-    with shown(root.target) as show:
-        stack = root.target.up(root.stack, isolated, show, say)
+    chosen = _target(root, target)
+    with shown(chosen) as show:
+        stack = chosen.up(root.stack, isolated, show, say)
     url = stack.gateway_url
     if as_json:
         emit_json(
@@ -39,9 +48,33 @@ def up(
                 "state": str(root.state),
                 "components": [
                     {key: vars(one)[key] for key in ("name", "kind", "port", "pid", "state", "log")}
-                    for one in root.target.status()
+                    for one in chosen.status()
                 ],
             }
         )
     else:
         print(url)
+
+
+def _target(root: Root, asked: str | None) -> Target:
+    """Return where the stack runs, or shall run; never another one than is asked for.
+
+    Raises:
+        Unusable: this folder's stack runs elsewhere.
+    """
+    from pulse_cli.errors import NotHealthy, Unusable
+    from pulse_cli.stack.load import running_stack
+    from pulse_cli.targets.target import target_of
+
+    runs = None
+    if recorded := running_stack(root.state):
+        with suppress(NotHealthy):
+            runs = target_of(recorded.target, root.state).running().target
+    if wanted := asked or runs:
+        root.settings = {**root.settings, "target": wanted}
+    if runs is not None and runs != root.stack.target:
+        raise Unusable(
+            f"the stack of {root.project_dir} runs on target {runs}, not {wanted}; "
+            "stop it first: pulse down"
+        )
+    return target_of(root.stack.target, root.state)

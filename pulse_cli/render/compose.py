@@ -12,6 +12,8 @@ from pulse_cli.programs import (
     scraped,
     service_environment,
 )
+from pulse_cli.render import kong
+from pulse_cli.render.gateway import in_compose
 from pulse_cli.render.jinja import fill
 from pulse_cli.stack.containers import Limit
 from pulse_cli.stack.model import SERVICE_NAMES, Postgres, RabbitMQ, Redis, ServiceName, Stack
@@ -27,6 +29,8 @@ HEALTH_SECONDS = 15
 SECRETS = "/run/secrets"
 GATEWAY = "/etc/pulse/gateway"
 API = "/etc/pulse/api"
+
+ANYWHERE = "0.0.0.0"  # noqa: S104 - in the container's own network
 
 STORES = ("postgres", "redis", "rabbitmq")
 
@@ -116,7 +120,7 @@ def _instances(stack: Stack, name: ServiceName) -> list[dict[str, object]]:
 def _environment(stack: Stack, name: ServiceName, index: int) -> dict[str, str]:
     """Return the settings of one instance, with its surroundings as they are in a container."""
     own = {
-        "HOST": "0.0.0.0",  # noqa: S104 - in the container's own network
+        "HOST": ANYWHERE,
         "SECRETS_DIR": SECRETS,
         "PEERS_FILE": "/etc/pulse/peers/peers.json",
         "DATABASE_HOST": "postgres",
@@ -136,7 +140,7 @@ def _postgres(stack: Stack) -> list[str]:
     settings = dict(
         line.split(" = ", 1) for line in SETTINGS.splitlines() if line and line[0] != "#"
     )
-    settings["max_connections"] = str(connection_limit(stack))
+    settings |= {"listen_addresses": "*", "max_connections": str(connection_limit(stack))}
     options = [f"{key}={value.strip(chr(39))}" for key, value in settings.items()]
     return ["postgres", *(part for option in options for part in ("-c", option))]
 
@@ -158,6 +162,7 @@ RABBITMQ = {
     "RABBITMQ_PID_FILE": "/tmp/rabbitmq.pid",  # noqa: S108 - in the container alone
     "RABBITMQ_LOG_BASE": "/tmp",  # noqa: S108
     "RABBITMQ_LOGS": "-",
+    "RUNNING_UNDER_SYSTEMD": "true",  # the script then becomes the server, which is signalled
 }
 
 ENVOY = (
@@ -173,21 +178,9 @@ ENVOY = (
 
 
 def _kong(stack: Stack) -> dict[str, str]:
-    gateway = stack.gateway
-    return {
-        "KONG_DATABASE": "off",
-        "KONG_DECLARATIVE_CONFIG": f"{GATEWAY}/kong.yml",
-        "KONG_PREFIX": "/run/kong",
-        "KONG_PROXY_LISTEN": f"{_bracketed(gateway.host)}:{gateway.port}",
-        "KONG_ADMIN_LISTEN": f"{LOOPBACK}:{gateway.admin_port}",
-        "KONG_ADMIN_GUI_LISTEN": "off",
-        "KONG_NGINX_WORKER_PROCESSES": "1",
-        "KONG_PROXY_ACCESS_LOG": "off",
-        "KONG_ADMIN_ACCESS_LOG": "off",
-        "KONG_PROXY_ERROR_LOG": "/dev/stderr",
-        "KONG_ADMIN_ERROR_LOG": "/dev/stderr",
-        "KONG_ANONYMOUS_REPORTS": "off",
-    }
+    own = {"prefix": "/run/kong", "nginx_worker_processes": str(ENVOY_CONCURRENCY)}
+    settings = kong.settings(stack, in_compose(stack)) | own
+    return {f"KONG_{name.upper()}": value for name, value in settings.items()}
 
 
 def _published(store: Postgres | Redis | RabbitMQ) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from pulse_cli.render import envoy, kong, prometheus
+from pulse_cli.render import compose, docker, envoy, kong, prometheus
 from pulse_cli.stack.model import Stack
 
 Files = Mapping[str, str]
@@ -18,6 +18,8 @@ Files = Mapping[str, str]
 RENDERABLES: Mapping[str, Callable[[Stack], Files]] = {
     "kong": kong.files,
     "envoy": envoy.files,
+    "compose": compose.files,
+    "docker": docker.files,
     "prometheus": prometheus.files,
 }
 """What each renderable's files are."""

@@ -71,6 +71,7 @@ def bring_up(
     show: Show,
     gates: Gates,
     started: list[str] | None = None,
+    deadline: float | None = None,
 ) -> None:
     """Start what does not run and wait until every component is ready.
 
@@ -80,17 +81,19 @@ def bring_up(
         show: called after every look at the components.
         gates: work that must be done before the component of that name is started.
         started: takes the names of the components that were started here.
+        deadline: seconds that one component may take, if not `DEADLINE_SECONDS`.
 
     Raises:
         StartFailed: naming the first component that failed.
     """
     progress = {c.name: Progress(c) for c in components}
+    patience = deadline or DEADLINE_SECONDS
     with ThreadPoolExecutor(max_workers=8, thread_name_prefix="probe") as pool:
         while any(p.phase is not Phase.READY for p in progress.values()):
             infos = runner.infos()
             for one in progress.values():
                 if one.phase is Phase.STARTING:
-                    _look(one, infos.get(one.name), progress, pool)
+                    _look(one, infos.get(one.name), progress, pool, patience)
                 elif one.phase is Phase.WAITING and _may_start(one, progress, gates):
                     one.begun = time.monotonic()
                     one.phase = Phase.STARTING
@@ -129,7 +132,11 @@ def _is_done(component: Component, info: Info) -> bool:
 
 
 def _look(
-    one: Progress, info: Info | None, progress: Mapping[str, Progress], pool: ThreadPoolExecutor
+    one: Progress,
+    info: Info | None,
+    progress: Mapping[str, Progress],
+    pool: ThreadPoolExecutor,
+    patience: float,
 ) -> None:
     component = one.component
     if info is None:
@@ -142,8 +149,8 @@ def _look(
         one.end(Phase.READY)
     elif info.state in ENDED and not again:
         one.end(Phase.FAILED, _why_ended(info, one.note))
-    elif one.seconds is not None and one.seconds > DEADLINE_SECONDS:
-        one.end(Phase.FAILED, f"not ready after {DEADLINE_SECONDS:.0f} s; last answer: {one.note}")
+    elif one.seconds is not None and one.seconds > patience:
+        one.end(Phase.FAILED, f"not ready after {patience:.0f} s; last answer: {one.note}")
     elif component.probe is not None and _settled(component, progress):
         _probe(one, component.probe, info, pool)
 

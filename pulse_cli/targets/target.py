@@ -104,7 +104,8 @@ def target_of(name: TargetName, state: Path) -> Target:
     from pulse_cli.targets.compose.target import Compose
     from pulse_cli.targets.local.target import Local
 
-    return {"local": Local, "compose": Compose}[name](state)
+    targets: dict[TargetName, Callable[[Path], Target]] = {"local": Local, "compose": Compose}
+    return targets[name](state)
 
 
 def every_target(state: Path) -> list[Target]:

@@ -9,7 +9,7 @@ from typing import Literal
 from pulse_cli.stack.model import SERVICE_NAMES, Stack
 from pulse_cli.targets import probes
 
-Kind = Literal["store", "broker", "job", "service", "gateway"]
+Kind = Literal["store", "broker", "job", "service", "gateway", "observer"]
 
 MIGRATE = "migrate"
 OPENAPI = "openapi"

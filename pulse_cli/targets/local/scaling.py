@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from pulse_cli.errors import ConfigError
 from pulse_cli.programs import LOOPBACK
+from pulse_cli.render.gateway import surroundings
 from pulse_cli.stack.model import ServiceName, Stack
 from pulse_cli.targets import probes
 
@@ -51,7 +52,9 @@ def scaled(stack: Stack, service: ServiceName, replicas: int, connections: int) 
 def wait_drained(stack: Stack, instances: Iterable[str]) -> None:
     """Wait until the gateway no longer sends requests to instances such as `posts-1`."""
     # Lines of Envoy's list look like posts::127.0.0.1:8182::health_flags::healthy
-    addresses = [f"::{LOOPBACK}:{stack.ports()[name]}::" for name in instances]
+    known = surroundings(stack).instances.items()
+    places = {f"{name}-{i}": found for name, each in known for i, found in enumerate(each)}
+    addresses = [f"::{places[name].host}:{places[name].port}::" for name in instances]
     deadline = time.monotonic() + DRAIN_SECONDS
     while time.monotonic() < deadline:
         clusters = probes.http(LOOPBACK, stack.gateway.admin_port, "/clusters").said

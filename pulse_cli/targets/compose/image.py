@@ -1,0 +1,78 @@
+"""The images that a stack needs: the services' own is built, all others are pulled once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pulse_cli.errors import MissingComponent
+from pulse_cli.stack.model import Stack
+from pulse_cli.targets.compose.engine import Engine, refused
+from pulse_cli.targets.compose.project import Project
+
+CONTENT_LABEL = "pulse.content"
+
+OBSERVERS = ("prometheus", "grafana", "jaeger")
+
+Say = Callable[[str], None]
+
+
+def ensure(engine: Engine, project: Project, stack: Stack, content: str, say: Say) -> None:
+    """Have every image of a stack: those that are here are taken as they are.
+
+    Args:
+        engine: where they shall be.
+        project: the one that says how the services' image is built.
+        stack: the stack.
+        content: the digest of what the services' image is built from.
+        say: told of what takes its time.
+
+    Raises:
+        MissingComponent: an image is not here and cannot be had.
+        Unusable: the services' image cannot be built.
+    """
+    wanted = ["postgres", "redis", "rabbitmq", stack.gateway.kind]
+    if stack.compose.observability:
+        wanted += OBSERVERS
+    if not stack.compose.build:
+        wanted.append("services")
+    for name in wanted:
+        _have(engine, name, stack.images[name], say)
+    if stack.compose.build and _content(engine, stack.images.services) != content:
+        _have(engine, "base", stack.images.base, say)
+        say(f"building {stack.images.services} …")
+        project.build()
+
+
+def _content(engine: Engine, image: str) -> str | None:
+    from docker.errors import ImageNotFound
+
+    with refused():
+        try:
+            return str(engine.client.images.get(image).labels.get(CONTENT_LABEL))
+        except ImageNotFound:
+            return None
+
+
+def _have(engine: Engine, name: str, image: str, say: Say) -> None:
+    from docker.errors import APIError, ImageNotFound
+    from docker.utils import parse_repository_tag
+
+    with refused():
+        try:
+            engine.client.images.get(image)
+            return
+        except ImageNotFound:
+            pass
+    say(f"pulling {image} …")
+    repository, tag = parse_repository_tag(image)
+    try:
+        with refused():
+            said = engine.client.api.pull(repository, tag or "latest", stream=True, decode=True)
+            error = next((line["error"] for line in said if "error" in line), None)
+    except APIError as refusal:
+        error = str(refusal.explanation)
+    if error is not None:
+        raise MissingComponent(
+            f"the image {image} is not here and cannot be pulled ({error.strip()}); set "
+            f"images.{name} to one that can"
+        )
