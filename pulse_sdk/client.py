@@ -9,6 +9,7 @@ from copy import copy
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, TypedDict, TypeVar
+from weakref import WeakSet
 
 import httpx
 from pydantic import BaseModel
@@ -81,6 +82,7 @@ class BaseClient(Areas):
         # A view renews tokens as its client does: they are for all.
         self._renewals = flow
         self._is_view = False
+        self._listening: WeakSet[Any] = WeakSet()
 
     @property
     def tokens(self) -> Tokens | None:
@@ -226,7 +228,9 @@ class Pulse(BaseClient):
         """Frames of some kinds from the WebSocket."""
         from pulse_sdk.realtime import Frames
 
-        return Frames(self, kinds, after, heartbeat)
+        frames = Frames(self, kinds, after, heartbeat)
+        self._listening.add(frames)
+        return frames
 
     def drive(self, flow: Generator[Step, Any, T]) -> T:
         """Carry out a flow's steps until it returns or raises."""
@@ -260,13 +264,15 @@ class Pulse(BaseClient):
             case TellTokens():
                 return step.on_tokens(step.tokens)
             case OpenSocket():
-                from pulse_sdk.realtime import open_socket
+                from pulse_sdk.realtime._sockets import open_socket
 
                 return open_socket(step)
 
     def close(self) -> None:
-        """Close the connections, unless they are those of a client that was given."""
+        """End what listens, and close the connections unless `http_client` was given."""
         if not self._is_view:
+            for frames in list(self._listening):
+                frames.close()
             self._connection.close()
 
     def __enter__(self) -> Self:
@@ -370,7 +376,9 @@ class AsyncPulse(BaseClient):
         """Frames of some kinds from the WebSocket."""
         from pulse_sdk.realtime import AsyncFrames
 
-        return AsyncFrames(self, kinds, after, heartbeat)
+        frames = AsyncFrames(self, kinds, after, heartbeat)
+        self._listening.add(frames)
+        return frames
 
     async def drive(self, flow: Generator[Step, Any, T]) -> T:
         """Carry out a flow's steps until it returns or raises."""
@@ -405,13 +413,15 @@ class AsyncPulse(BaseClient):
                 told = step.on_tokens(step.tokens)
                 return await told if inspect.isawaitable(told) else told
             case OpenSocket():
-                from pulse_sdk.realtime import open_async_socket
+                from pulse_sdk.realtime._sockets import open_async_socket
 
                 return await open_async_socket(step)
 
     async def aclose(self) -> None:
-        """Close the connections, unless they are those of a client that was given."""
+        """End what listens, and close the connections unless `http_client` was given."""
         if not self._is_view:
+            for frames in list(self._listening):
+                await frames.aclose()
             await self._connection.aclose()
 
     async def __aenter__(self) -> Self:

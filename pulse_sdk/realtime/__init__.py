@@ -9,8 +9,9 @@ twice. Each message has a `position`; `messages(after=position)` continues there
 process.
 
 The connection is made when the loop begins, and closed when it ends in whatever way: `break`, an
-exception, a cancelled task. In a `with` block (`async with` for `AsyncPulse`) it is made at the
-block's beginning, so that nothing sent from there on is missed, and closed at its end:
+exception, a cancelled task, a client that is closed. In a `with` block (`async with` for
+`AsyncPulse`) it is made at the block's beginning, so that nothing sent from there on is missed, and
+closed at its end:
 
     async with client.realtime.messages() as messages:
         await client.conversations.send(conversation_id, "Anybody there?")
@@ -33,13 +34,12 @@ from pulse_sdk.contract.messaging import (
 )
 from pulse_sdk.contract.notifications import NotificationFrame
 from pulse_sdk.realtime._iterators import AsyncFrames, Frames
-from pulse_sdk.realtime._sockets import open_async_socket, open_socket
 from pulse_sdk.resources._base import ClientT_co, Resource
 
 if TYPE_CHECKING:
     from pulse_sdk.client import AsyncPulse, Pulse
 
-__all__ = ["AsyncFrames", "Frames", "LiveFrame", "Realtime", "open_async_socket", "open_socket"]
+__all__ = ["AsyncFrames", "Frames", "LiveFrame", "Realtime"]
 
 LiveFrame = MessageFrame | TypingFrame | PresenceFrame | ErrorFrame | NotificationFrame
 """What the service tells of; `ErrorFrame` answers a signal of the caller that had no effect."""

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
-from pulse_sdk import AsyncPulse, Backoff, Pulse, Retries
+from pulse_sdk import AsyncPulse, Backoff, Pulse, Retries, TokenSource
 
 ID = "0190b6f0-0000-7000-8000-000000000001"
 QUICK = Retries(limit=1, backoff=Backoff(first=0.001, most=0.01))
@@ -104,7 +104,7 @@ async def text_of(frames: Any) -> str:
 
 
 def listen_blocking(
-    url: str, token: str = "access-0", count: int = 0, heartbeat: float = 10
+    url: str, token: str | TokenSource = "access-0", count: int = 0, heartbeat: float = 10
 ) -> list[str]:
     with (
         Pulse(url, token=token, retries=QUICK) as client,

@@ -123,6 +123,25 @@ async def test_closing_from_another_thread_ends_a_wait_at_once(gateway: Gateway)
         assert await asyncio.wait_for(waiting, 10) is None
 
 
+async def test_closing_the_client_ends_what_listens(gateway: Gateway) -> None:
+    client = AsyncPulse(gateway.url, token="t", retries=QUICK)
+    blocking = Pulse(gateway.url, token="t", retries=QUICK)
+
+    async def loop() -> int:
+        return len([message async for message in client.with_options().realtime.messages()])
+
+    tasks = [
+        asyncio.create_task(loop()),
+        asyncio.create_task(asyncio.to_thread(list, blocking.realtime.messages())),
+    ]
+    for _ in tasks:
+        await asyncio.wait_for(gateway.knocks.get(), 10)
+    await client.aclose()
+    await asyncio.to_thread(blocking.close)
+    assert await asyncio.wait_for(asyncio.gather(*tasks), 10) == [0, []]
+    assert gateway.knocks.empty()
+
+
 @pytest.mark.parametrize("kind", ["async", "sync"])
 async def test_a_connection_that_fell_silent_is_noticed_and_made_again(
     gateway: Gateway, kind: str
@@ -214,6 +233,31 @@ async def test_a_token_that_ended_is_replaced_before_the_next_handshake(gateway:
     ):
         assert await text_of(frames) == "one"
     assert gateway.seen == ["Bearer access-0", "Bearer access-1"]
+
+
+class Numbered:
+    """Gives another token each time that one is refused."""
+
+    def __init__(self) -> None:
+        self.given = 0
+
+    def token(self, refused: str | None) -> str:
+        assert refused in {None, f"access-{self.given}"}
+        self.given += refused is not None
+        return f"access-{self.given}"
+
+
+async def test_a_token_source_is_asked_when_the_token_has_ended_or_is_refused(
+    gateway: Gateway,
+) -> None:
+    async def expire(connection: ServerConnection) -> None:
+        await connection.close(4401)
+
+    gateway.connections = [expire, saying(frame("one"))]
+    gateway.refusals = [HTTPStatus.UNAUTHORIZED]
+    heard = asyncio.to_thread(listen_blocking, gateway.url, token=Numbered(), count=1)
+    assert await asyncio.wait_for(heard, 10) == ["one"]
+    assert gateway.seen == ["Bearer access-0", "Bearer access-1", "Bearer access-2"]
 
 
 async def test_who_has_listened_outlasts_every_failure_that_may_pass(gateway: Gateway) -> None:
