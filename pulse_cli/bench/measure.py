@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from pulse_cli.bench.drive import Drive
@@ -18,6 +19,7 @@ from pulse_cli.bench.report import (
     DatabaseReport,
     EndpointReport,
     Failure,
+    FeedReport,
     GatewayReport,
     QueryReport,
     ServiceReport,
@@ -28,6 +30,7 @@ from pulse_cli.bench.statistics import difference_interval, percentile, percenti
 from pulse_cli.stack.model import ServiceName, Stack, Targets
 
 P95 = 0.95
+NEW_POST = "POST /api/v1/posts"
 BLOCK_SECONDS = 1.0
 MS = 1000.0
 
@@ -170,6 +173,43 @@ def database(windows: Mapping[ServiceName, Window]) -> DatabaseReport:
 def database_check(found: DatabaseReport, targets: Targets) -> Check:
     """Judge the mean of all queries."""
     return judge_value("database_mean", targets.database_mean_ms, found.mean_ms)
+
+
+def feed(windows: Mapping[ServiceName, Window]) -> FeedReport:
+    """Sum up how long new posts took into feeds."""
+    made = windows["posts"].succeeded[NEW_POST]
+    lags = windows["social"].lags["post.created"]
+    everything = Histogram()
+    everything.add(lags)
+    if made > lags.count > 0:
+        # Without these, posts that nobody brings into feeds would look like a quick few.
+        everything.add(Histogram({math.inf: made - lags.count}, count=made - lags.count))
+    return FeedReport(
+        posts=round(made),
+        arrived=round(lags.count),
+        mean_ms=_ms(lags.mean),
+        p50_ms=_ms(everything.quantile(0.5)),
+        p95_ms=_ms(everything.quantile(P95)),
+        p99_ms=_ms(everything.quantile(0.99)),
+    )
+
+
+def feed_checks(found: FeedReport, targets: Targets) -> Iterable[Check]:
+    """Judge it, unless no posts were made, as in a scenario that has none."""
+    if not found.posts:
+        return
+    name, target = "post_to_feed_p95", targets.post_to_feed_p95_ms
+    if found.posts < MIN_REQUESTS:
+        check = judge_value(name, target, None)
+        check.reason = f"{name}: {found.posts} posts are too few; measure longer"
+    elif not found.arrived:
+        reason = f"{name}: none of {found.posts} posts came into a feed"
+        check = judge_value(name, target, None).model_copy(
+            update={"verdict": "fail", "reason": reason}
+        )
+    else:
+        check = judge_value(name, target, found.p95_ms)
+    yield check
 
 
 def gateway(

@@ -132,6 +132,23 @@ class DatabaseReport(_Part):
     per_query: list[QueryReport]
 
 
+class FeedReport(_Part):
+    """From the commit of a post to its id standing in its author's followers' timelines.
+
+    By the social service's own histogram. Posts that are in no timeline yet when the window closes
+    count as slower than all others; a time beyond its last bound is told as that bound.
+    """
+
+    posts: int
+    """Made in the window."""
+    arrived: int
+    """Brought into timelines in the window."""
+    mean_ms: float | None
+    p50_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
+
+
 class GatewayReport(_Part):
     """Paired probes: the same GET through the gateway and straight to the service."""
 
@@ -178,6 +195,7 @@ class Report(_Part):
     endpoints: list[EndpointReport]
     services: dict[str, ServiceReport]
     database: DatabaseReport
+    feed: FeedReport
     gateway: GatewayReport
     checks: list[Check]
     verdict: Verdict

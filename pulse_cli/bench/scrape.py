@@ -19,6 +19,7 @@ from pulse_cli.stack.model import SERVICE_NAMES, ServiceName, Stack
 
 REQUESTS = "http_request_duration_seconds"
 QUERIES = "db_query_duration_seconds"
+LAGS = "event_lag_seconds"
 STARTED = "process_start_time_seconds"
 
 NOT_WORK = ("/health", "/metrics")
@@ -73,6 +74,7 @@ class Snapshot:
     """When its process started (seconds since the epoch): another value means a restart."""
     requests: Mapping[Labels, Histogram]
     queries: Mapping[Labels, Histogram]
+    lags: Mapping[Labels, Histogram]
 
 
 Instance = tuple[ServiceName, int]
@@ -90,6 +92,10 @@ class Window:
 
     requests: Histogram
     queries: dict[str, Histogram]
+    succeeded: dict[str, float]
+    """How often it answered well (2xx), by method and route."""
+    lags: dict[str, Histogram]
+    """From an event's happening to its effect here, by the event's type."""
 
 
 async def scrape(stack: Stack) -> Texts:
@@ -126,6 +132,7 @@ def parse(text: str) -> Snapshot:
     histograms: dict[str, dict[Labels, Histogram]] = {
         REQUESTS: defaultdict(Histogram),
         QUERIES: defaultdict(Histogram),
+        LAGS: defaultdict(Histogram),
     }
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
@@ -141,7 +148,7 @@ def parse(text: str) -> Snapshot:
                     found.total = sample.value
                 elif sample.name.endswith("_count"):
                     found.count = sample.value
-    return Snapshot(started, histograms[REQUESTS], histograms[QUERIES])
+    return Snapshot(started, histograms[REQUESTS], histograms[QUERIES], histograms[LAGS])
 
 
 def between(before: Snapshots, after: Snapshots) -> dict[ServiceName, Window]:
@@ -152,26 +159,39 @@ def between(before: Snapshots, after: Snapshots) -> dict[ServiceName, Window]:
     windows: dict[ServiceName, Window] = {}
     for instance, old in before.items():
         new = after.get(instance)
-        window = windows.setdefault(instance[0], Window(Histogram(), defaultdict(Histogram)))
+        window = windows.setdefault(instance[0], _nothing())
         if old is None or new is None or old.started != new.started:
             continue
         for labels, histogram in new.requests.items():
-            if _is_work(dict(labels)["route"]):
-                _add_change(window.requests, histogram, old.requests.get(labels))
+            of = dict(labels)
+            if not _is_work(of["route"]):
+                continue
+            change = _change(histogram, old.requests.get(labels))
+            window.requests.add(change)
+            if of["status"].startswith("2"):
+                window.succeeded[f"{of['method']} {of['route']}"] += change.count
         for labels, histogram in new.queries.items():
             query = dict(labels)["query"]
-            _add_change(window.queries[query], histogram, old.queries.get(labels))
+            window.queries[query].add(_change(histogram, old.queries.get(labels)))
+        for labels, histogram in new.lags.items():
+            window.lags[dict(labels)["type"]].add(_change(histogram, old.lags.get(labels)))
     return windows
+
+
+def _nothing() -> Window:
+    return Window(Histogram(), defaultdict(Histogram), defaultdict(float), defaultdict(Histogram))
 
 
 def _is_work(route: str) -> bool:
     return not route.startswith(NOT_WORK)
 
 
-def _add_change(into: Histogram, new: Histogram, old: Histogram | None) -> None:
-    into.add(new)
+def _change(new: Histogram, old: Histogram | None) -> Histogram:
+    change = Histogram()
+    change.add(new)
     if old is not None:
-        into.add(old, sign=-1)
+        change.add(old, sign=-1)
+    return change
 
 
 def restarts(before: Snapshots, after: Snapshots) -> Iterable[str]:

@@ -24,6 +24,7 @@ def summarise(stack: Stack, options: Options, seen: Observation) -> Report:
     windows = scrape.between(seen.before, seen.after)
     services = measure.services(stack, windows, cpu)
     database = measure.database(windows)
+    feed = measure.feed(windows)
     gateway, gateway_check = measure.gateway(
         seen.pairs,
         PROBE_PATH,
@@ -35,6 +36,7 @@ def summarise(stack: Stack, options: Options, seen: Observation) -> Report:
         *seen.client.checks(stack.targets, options.seed),
         *measure.service_checks(services, stack.targets),
         measure.database_check(database, stack.targets),
+        *measure.feed_checks(feed, stack.targets),
         gateway_check,
     ]
     verdict, reasons = conclude(checks, _instrument(stack, seen))
@@ -46,6 +48,7 @@ def summarise(stack: Stack, options: Options, seen: Observation) -> Report:
         endpoints=seen.client.endpoints(),
         services=services,
         database=database,
+        feed=feed,
         gateway=gateway,
         checks=checks,
         verdict=verdict,

@@ -71,6 +71,10 @@ def _services(report: Report) -> Table:
     table.add_section()
     database = report.database
     table.add_row("database", str(database.queries), _ms(database.mean_ms), "", "", "")
+    feed = report.feed
+    if feed.posts:
+        times = (feed.mean_ms, feed.p50_ms, feed.p95_ms, feed.p99_ms)
+        table.add_row("from post to feed", str(feed.posts), *map(_ms, times))
     for label, p50, p95 in (
         ("probe straight to the service", "direct_p50_ms", "direct_p95_ms"),
         ("probe through the gateway", "through_p50_ms", "through_p95_ms"),

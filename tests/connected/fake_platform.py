@@ -24,13 +24,17 @@ TOKENS = {"access_token": "a" * 100, "refresh_token": "r" * 40, "expires_in": 90
 
 REQUESTS = Histogram("http_request_duration_seconds", "Requests", ["method", "route", "status"])
 QUERIES = Histogram("db_query_duration_seconds", "Queries", ["query"])
+LAGS = Histogram("event_lag_seconds", "Events", ["type"])
 
 
 class Platform:
-    def __init__(self, stall_after: int, stall_seconds: float, failing: int) -> None:
+    def __init__(
+        self, stall_after: int, stall_seconds: float, failing: int, lag_seconds: float
+    ) -> None:
         self.stall_after = stall_after
         self.stall_seconds = stall_seconds
         self.failing = failing
+        self.lag_seconds = lag_seconds
         self.peers: set[str] = set()
         self.seen = 0
 
@@ -48,6 +52,8 @@ class Platform:
         self.peers.add(request.remote)
         REQUESTS.labels(request.method, request.path, "200").observe(0.002)
         QUERIES.labels("feed").observe(0.001)
+        if request.method == "POST":
+            LAGS.labels("post.created").observe(self.lag_seconds)
         if self.failing and self.seen % self.failing == 0:
             return web.json_response({"code": "broken"}, status=500)
         return web.Response(body=PAGE, content_type="application/json")
@@ -74,5 +80,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--stall", nargs=2, type=float, default=(0, 0))
     parser.add_argument("--failing", type=int, default=0)
+    parser.add_argument("--lag", type=float, default=0.02)
     given = parser.parse_args()
-    asyncio.run(serve(Platform(int(given.stall[0]), given.stall[1], given.failing)))
+    asyncio.run(serve(Platform(int(given.stall[0]), given.stall[1], given.failing, given.lag)))

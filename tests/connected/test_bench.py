@@ -193,7 +193,7 @@ def test_the_command_passes_a_quick_platform_and_writes_its_report(tmp_path: Pat
         report, _, _ = measured(a_project(tmp_path, ports), "--duration", "11")
     assert list(json.loads((tmp_path / "report.json").read_text())) == [
         *("schema", "scenario", "environment", "load", "client", "endpoints", "services"),
-        *("database", "gateway", "checks", "verdict", "reasons"),
+        *("database", "feed", "gateway", "checks", "verdict", "reasons"),
     ]
     assert report.verdict == "pass" or not is_quiet(report)
     assert verdict_of(report, "error_rate") == "pass"
@@ -203,7 +203,17 @@ def test_the_command_passes_a_quick_platform_and_writes_its_report(tmp_path: Pat
     assert report.load.generator.floor.requests > 2000
     assert report.database.mean_ms == pytest.approx(1, abs=0.1)
     assert report.services["posts"].requests > report.client.requests * 0.9
+    assert report.feed.arrived == report.feed.posts > 400
+    assert verdict_of(report, "post_to_feed_p95") == "pass"
     assert report.environment.cpu_us_per_request["generator"] > 0
+
+
+def test_the_command_fails_a_platform_whose_posts_reach_feeds_late(tmp_path: Path) -> None:
+    with fake_platform("--lag", "0.7", folder=tmp_path) as ports:
+        report, out, _ = measured(a_project(tmp_path, ports), "--duration", "3")
+    assert verdict_of(report, "post_to_feed_p95") == "fail"
+    assert report.feed.mean_ms == pytest.approx(700, abs=10)
+    assert "from post to feed" in out
 
 
 def test_the_command_fails_a_platform_with_errors(tmp_path: Path) -> None:
