@@ -73,7 +73,7 @@ ROUTES: tuple[Route, ...] = (
 
 CALLS: dict[ServiceName, tuple[ServiceName, ...]] = {
     "users": (),
-    "posts": ("social",),
+    "posts": ("social", "users"),
     "events": (),
     "messaging": (),
     "social": ("posts",),

@@ -31,7 +31,7 @@ def create_app(settings: Settings) -> web.Application:
 
 
 def _wire(app: web.Application, resources: Resources) -> Sequence[Subscription]:
-    authors = app[_AUTHORS] = Authors(resources.database)
+    authors = app[_AUTHORS] = Authors(resources.database, resources.peers)
     app[SERVICE] = PostsService(
         PostStore(resources.database, resources.outbox),
         CommentStore(resources.database, resources.outbox),

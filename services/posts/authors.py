@@ -3,7 +3,8 @@
 Every post that is read needs its author, so each instance keeps those it met and follows the
 table: what is written there is here within `_FOLLOW_SECONDS`. That, and the event's own way, is
 how long a new name, or a profile that became private, may go unnoticed. Someone of whom no event
-told has no name here, and posts for everyone.
+told has no name here, and posts for everyone; the users service is asked for them in the
+background, so that accounts older than this table get into it when they are first met.
 """
 
 from __future__ import annotations
@@ -12,15 +13,17 @@ import asyncio
 import logging
 from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import NamedTuple
 from uuid import UUID
 
 from pulse_sdk.contract.domain import DomainEvent, UserRegisteredEvent, UserUpdatedEvent
-from pulse_sdk.contract.internal import ImportAuthor
+from pulse_sdk.contract.internal import ImportAuthor, UserBatch, UsersByIds
 from pulse_sdk.contract.posts import PostAuthor
 from services.kit.db import Database, Query, Row
 from services.kit.errors import ServiceError
 from services.kit.observe import degraded
+from services.kit.peers import Peers
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +35,12 @@ _MOST_AT_A_TIME = 5_000
 _MOST_KNOWN = 50_000
 """Authors in memory, some 700 bytes each; those met first are forgotten first."""
 
+_STRANGERS_AT_ONCE = 100
+_MOST_STRANGERS = 10_000
+"""Authors without a name who wait to be asked for; who is met past it is asked for another time."""
+
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
-"""When imported names were true: before whatever an event tells."""
+"""When names that no event told were true: before whatever one tells."""
 
 _AUTHOR = "user_id::text, username, display_name, visibility"
 
@@ -91,9 +98,11 @@ def key_of(author_id: UUID) -> bytes:
 class Authors:
     """The authors' table, and the part of it that is in memory."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, peers: Peers) -> None:
         self._database = database
+        self._peers = peers
         self._known: dict[bytes, Author] = {}
+        self._strangers: dict[bytes, None] = {}
 
     async def one(self, author_id: UUID) -> Author:
         """One author."""
@@ -169,7 +178,31 @@ class Authors:
                     since = last if len(rows) == _MOST_AT_A_TIME else max(since, last - _OVERLAP)
             except Exception as error:
                 log.warning("the authors' table cannot be followed now: %r", error)
+            try:
+                await self.meet()
+            except Exception as error:
+                log.warning("authors without a name stay so for now: %r", error)
             await asyncio.sleep(_FOLLOW_SECONDS)
+
+    async def meet(self) -> None:
+        """Ask the users service for some of those who were met and have no name.
+
+        Raises:
+            ServiceError: 503, it or the database is away; they are asked for again.
+        """
+        some = list(islice(self._strangers, _STRANGERS_AT_ONCE))
+        if not some:
+            return
+        wanted = UsersByIds(ids=[UUID(key.decode()) for key in some])
+        path = "/internal/users/batch"
+        parse = UserBatch.model_validate_json
+        batch = await self._peers.call("users", path, parse, body=wanted)
+        await self._write(
+            _State(user.id, user.username, user.display_name, user.visibility, _BEGINNING)
+            for user in batch.items
+        )
+        for key in some:
+            self._strangers.pop(key, None)
 
     async def _now(self) -> datetime:
         row = await self._database.row(_NOW)
@@ -181,6 +214,9 @@ class Authors:
         """Take those into memory that were looked for, found or not."""
         found = dict.fromkeys(keys, _UNKNOWN) | _authors(rows)
         self._known |= found
+        for key, author in found.items():
+            if author is _UNKNOWN and len(self._strangers) < _MOST_STRANGERS:
+                self._strangers[key] = None
         while len(self._known) > _MOST_KNOWN:
             del self._known[next(iter(self._known))]
         return found

@@ -152,6 +152,23 @@ async def test_imported_names_are_known_unless_an_event_told_more(
     assert [await _name(ada, post_id), await _name(ada, other_id)] == ["Imported", "Ben"]
 
 
+async def test_an_account_that_no_event_told_of_gets_its_name_when_it_is_met(
+    stack: RunningStack, people: People
+) -> None:
+    ada, ben = await people.new(), await people.new()
+    account = {
+        "id": str(ada.id),
+        "email": f"{ada.id}@example.org",
+        "username": _username(ada),
+        "display_name": "Ada",
+    }
+    body = {"password": "correct horse", "users": [account]}
+    answer = await internal(stack, "operator", "users", "/internal/import", body)
+    assert answer.json() == {"imported": 1}
+    post_id = (await post(ada))["id"]
+    await until(lambda: _name(ben, post_id), "Ada")
+
+
 async def test_a_private_authors_posts_are_for_followers_and_the_author(
     stack: RunningStack, people: People, tell: Tell
 ) -> None:
