@@ -33,9 +33,14 @@ log = logging.getLogger(__name__)
 
 E = TypeVar("E", bound=BaseModel)
 
-INSERT = """INSERT INTO outbox (id, type, envelope)
-SELECT %(event_id)s, %(event_type)s,
-    jsonb_set(%(event_envelope)s::jsonb, '{time}', to_jsonb(clock_timestamp()))::text"""
+
+def timed(envelope: str) -> str:
+    """SQL: an envelope, given as SQL, with the time that it is there."""
+    return f"jsonb_set({envelope}::jsonb, '{{time}}', to_jsonb(clock_timestamp()))::text"
+
+
+INSERT = f"""INSERT INTO outbox (id, type, envelope)
+SELECT %(event_id)s, %(event_type)s, {timed("%(event_envelope)s")}"""
 """To be placed in a data-modifying CTE; append `FROM …` to make it depend on another's rows.
 
 The event's time is taken again here, by PostgreSQL's clock and after those rows are locked. Of two

@@ -126,7 +126,7 @@ _LIKES = Query(
 )
 _IMPORT = Query(
     "post_import",
-    """WITH given AS (
+    f"""WITH given AS (
         SELECT * FROM unnest(
             %(ids)s::uuid[], %(author_ids)s::uuid[], %(texts)s::text[],
             %(created_ats)s::timestamptz[], %(event_ids)s::uuid[], %(envelopes)s::text[]
@@ -136,7 +136,8 @@ _IMPORT = Query(
         SELECT id, author_id, text, created_at FROM given ON CONFLICT DO NOTHING RETURNING id
     ), event AS (
         INSERT INTO outbox (id, type, envelope)
-        SELECT event_id, 'post.created', envelope FROM given JOIN made USING (id)
+        SELECT event_id, 'post.created', {outbox.timed("envelope")}
+        FROM given JOIN made USING (id)
     )
     SELECT count(*) FROM made""",
 )
