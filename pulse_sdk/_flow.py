@@ -190,7 +190,7 @@ class Flow:
                 )
             if isinstance(failure, NotAuthenticated) and token is not None and not refreshed:
                 refreshed = True
-                if (yield from self._replaced(token, until)):
+                if self.credentials.can_replace(token) and (yield from self._renew(token, until)):
                     continue
                 self._explain(failure)
                 raise failure
@@ -213,28 +213,24 @@ class Flow:
         if credentials.due():
             stale = credentials.access_token
             try:
-                yield RefreshTokens(stale, until)
+                yield from self._renew(stale, until)
             except Exception as error:
                 if stale is None:
-                    if isinstance(error, TimeoutError) and not isinstance(error, PulseError):
-                        raise TimedOut("no access token before the deadline", 0) from error
                     raise
                 # The old one may do for this call; whether it does is the server's to say.
                 log.info("the access token could not be renewed yet: %s", error)
                 credentials.put_off()
         return credentials.access_token
 
-    def _replaced(self, refused: SecretStr, until: float) -> Generator[Step, Any, bool]:
-        """Whether there is a newer access token than the one that was refused."""
-        if not self.credentials.can_replace(refused):
-            return False
+    def _renew(self, stale: SecretStr | None, until: float) -> Generator[Step, Any, bool]:
+        """Wait for a newer access token than `stale`; whether there is one."""
         try:
-            replaced: bool = yield RefreshTokens(refused, until)
+            renewed: bool = yield RefreshTokens(stale, until)
         except TimeoutError as error:
             if isinstance(error, PulseError):
                 raise
-            raise TimedOut("no new access token before the deadline") from error
-        return replaced
+            raise TimedOut("no new access token before the deadline", 0) from error
+        return renewed
 
     def refresh(self, stale: SecretStr | None) -> Generator[Step, Any, bool]:
         """Replace the access token unless someone did already; says whether there is a new one.

@@ -198,7 +198,7 @@ def answer_error(
     found = problem.correlation_id or headers.get("X-Correlation-ID") or correlation_id
     problem = problem.model_copy(update={"status": status, "correlation_id": found})
     kind = _BY_STATUS.get(status, ServerError if status >= 500 else AnswerError)
-    return kind(problem, attempts, _seconds(headers.get("Retry-After")))
+    return kind(problem, attempts, _wait(headers.get("Retry-After"), headers.get("Date")))
 
 
 def unreadable(
@@ -229,19 +229,22 @@ def field_errors(error: ValidationError) -> list[FieldError]:
     ]
 
 
-def _seconds(retry_after: str | None) -> float | None:
-    """The value of a Retry-After header, which is seconds or a date."""
-    if retry_after is None:
-        return None
-    if retry_after.isascii() and retry_after.isdigit():
+def _wait(retry_after: str | None, date: str | None) -> float | None:
+    """The seconds of a Retry-After header; one that is a date counts from the server's own."""
+    if retry_after is not None and retry_after.isascii() and retry_after.isdigit():
         return float(retry_after)
-    try:
-        moment = parsedate_to_datetime(retry_after)
-    except ValueError:
+    moment = _moment(retry_after)
+    if moment is None:
         return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+    return max(0.0, (moment - (_moment(date) or datetime.now(UTC))).total_seconds())
+
+
+def _moment(date: str | None) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(date or "")
+    except (ValueError, OverflowError):
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _phrase(status: int) -> str:

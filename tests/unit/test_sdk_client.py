@@ -94,15 +94,6 @@ def test_a_token_that_no_header_can_carry_is_refused_and_not_shown(token: str) -
     assert "cret" not in f"{caught.value} {caught.value!r}"
 
 
-def test_a_websocket_url_follows_the_scheme() -> None:
-    for base, websocket in [
-        ("http://pulse:1", "ws://pulse:1/api/v1/ws"),
-        ("https://pulse/http", "wss://pulse/http/api/v1/ws"),
-    ]:
-        with Pulse(base) as client:
-            assert client.flow.websocket_url == websocket
-
-
 async def test_a_client_that_was_given_is_never_closed() -> None:
     with httpx.Client() as http:
         Pulse("http://pulse", http_client=http).close()
@@ -176,6 +167,16 @@ def test_retry_after_may_be_a_date() -> None:
     date = format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)
     error = answer_error(503, {"Retry-After": date}, b"", 1)
     assert error.retry_after == pytest.approx(60, abs=2)
+
+
+def test_a_date_to_come_back_at_counts_from_the_servers_clock() -> None:
+    for date in "Thu, 01 Jan 1970 00:01:00 GMT", "Thu, 01 Jan 1970 00:01:00 -0000":
+        headers = {"Retry-After": date, "Date": "Thu, 01 Jan 1970 00:00:00 GMT"}
+        assert answer_error(503, headers, b"", 1).retry_after == 60
+
+
+def test_a_status_that_nobody_knows_is_an_error_all_the_same() -> None:
+    assert "799 http_799: Unknown status" in str(answer_error(799, {}, b"", 1))
 
 
 def test_waits_double_up_to_their_bound() -> None:
