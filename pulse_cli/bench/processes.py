@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 
 from pulse_cli.stack.model import SERVICE_NAMES
+from pulse_cli.targets.compose.processes import in_containers
 from pulse_cli.targets.local.processes import find_labelled
 
 PROGRAMS = {
@@ -21,6 +22,7 @@ PROGRAMS = {
     "inet_gethost": "rabbitmq",
     "epmd": "rabbitmq",
     "envoy": "gateway",
+    "nginx": "gateway",
     "supervisord": "supervisor",
     "supervisor.supervisord": "supervisor",
     "rabbit_disk_monitor": "rabbitmq",
@@ -52,7 +54,7 @@ def usage(state: Path) -> Usage:
     """
     cpu: dict[str, float] = defaultdict(float)
     started: dict[str, float] = {}
-    for process in find_labelled(state):
+    for process in (*find_labelled(state), *in_containers(state)):
         try:
             name = component(process.name(), process.cmdline())
             born = process.create_time()
