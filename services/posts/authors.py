@@ -50,7 +50,7 @@ _BY_IDS = Query(
 )
 _WRITTEN = Query(
     "authors_written",
-    f"""SELECT {_AUTHOR}, written_at FROM authors WHERE written_at > %(since)s
+    f"""SELECT {_AUTHOR}, written_at FROM authors WHERE written_at > %(written_after)s
     ORDER BY written_at LIMIT {_MOST_AT_A_TIME}""",
 )
 _WRITE = Query(
@@ -171,7 +171,7 @@ class Authors:
             try:
                 if since is None:
                     since = await self._now() - _OVERLAP
-                rows = await self._database.rows(_WRITTEN, {"since": since})
+                rows = await self._database.rows(_WRITTEN, {"written_after": since})
                 self._renew([row[:4] for row in rows])
                 if rows:
                     last: datetime = rows[-1][4]

@@ -16,6 +16,7 @@ HOT = Hot(
         "comment_id": some("id", "comments"),
         "user_id": some("user_id", "likes"),
         "liked_at": "now()",
+        "written_after": "now()",
         "since": "'00000000-0000-0000-0000-000000000000'::uuid",
         "before": NEWEST,
         "key": "'key'",
@@ -37,5 +38,6 @@ HOT = Hot(
         HotQuery("comment_by_id", "comments", "comments_pkey"),
         HotQuery("comment_by_key", "comments", "comments_idempotency"),
         HotQuery("authors_by_ids", "authors", "authors_pkey"),
+        HotQuery("authors_written", "authors", "authors_written", "what is new of everybody"),
     ),
 )

@@ -5,19 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from typing import Any
 
 import aio_pika
 import httpx
-import psycopg2
 from aio_pika.abc import AbstractIncomingMessage
 
 from pulse_cli.stack.model import ServiceName
 from pulse_sdk.contract import domain
 from services.kit.auth import service_token
-from services.kit.db import Query, dsn
-from services.kit.settings import Settings
 from tests.conftest import RunningStack
 from tests.connected.people import settings_of
 
@@ -79,15 +76,3 @@ async def heard(stack: RunningStack, *types: str) -> AsyncIterator[Heard]:
         arrived: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
         await queue.consume(arrived.put, no_ack=True)
         yield Heard(arrived)
-
-
-def plan(settings: Settings, query: Query, **params: object) -> str:
-    """How PostgreSQL answers a query when it may not read whole tables, as it would large ones."""
-    with (
-        closing(psycopg2.connect(dsn(settings))) as connection,
-        connection,
-        connection.cursor() as cursor,
-    ):
-        cursor.execute("SET enable_seqscan = off; SET enable_sort = off")
-        cursor.execute("EXPLAIN " + query.sql, params)
-        return "\n".join(row[0] for row in cursor.fetchall())

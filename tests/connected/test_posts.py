@@ -6,18 +6,15 @@ import asyncio
 import socket
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 import pytest
 from httpx import Response
 
 from services.kit.cache import Cache, open_redis
-from services.kit.db import Query
 from services.kit.ids import new_id
-from services.posts import authors, comments, store
 from services.posts.app import create_app
 from tests.conftest import RunningStack
-from tests.connected.internal import heard, internal, plan
+from tests.connected.internal import heard, internal
 from tests.connected.people import People, Person, code, served, settings_of
 
 POSTS = "/api/v1/posts"
@@ -255,46 +252,3 @@ async def test_an_import_adds_and_tells_only_what_is_not_there(
     assert datetime.fromisoformat(listed[-1]["created_at"]) == when
     refused = await internal(stack, "social", "posts", "/internal/import", {"posts": []})
     assert code(refused) == (403, "caller_not_allowed")
-
-
-@pytest.mark.parametrize(
-    ("query", "index"),
-    [
-        (store._BY_ID, "posts_pkey"),
-        (store._BY_IDS, "posts_pkey"),
-        (store._NEWEST_OF_ALL, "posts_pkey"),
-        (store._NEWEST_BY_AUTHOR, "posts_by_author"),
-        (store._BY_KEY, "posts_idempotency"),
-        (store._POPULAR_IDS, "posts_engaged"),
-        (store._LIKES, "likes_by_time"),
-        (comments._OF_POST, "comments_of_post"),
-        (comments._REPLIES, "comments_replies"),
-        (comments._BY_KEY, "comments_idempotency"),
-        (authors._BY_IDS, "authors_pkey"),
-        (authors._WRITTEN, "authors_written"),
-    ],
-    ids=lambda value: value.name if isinstance(value, Query) else "",
-)
-async def test_hot_queries_have_their_index(stack: RunningStack, query: Query, index: str) -> None:
-    settings = settings_of("posts", stack.stack, stack.state)
-    some = new_id()
-    params: dict[str, UUID | list[UUID] | int | str | datetime] = {
-        "id": some,
-        "ids": [some],
-        "author_id": some,
-        "post_id": some,
-        "before": some,
-        "count": 21,
-        "key": "key",
-        "reader_id": some,
-        "user_id": some,
-        "parent_id": some,
-        "comment_id": some,
-        "liked_at": datetime.now(UTC),
-        "since": datetime.now(UTC) if query is authors._WRITTEN else some,
-    }
-    found = plan(settings, query, **params)
-    assert index in found
-    assert "Seq Scan" not in found
-    if query is not store._POPULAR_IDS:  # which sorts boundedly many by their score
-        assert "Sort" not in found

@@ -11,10 +11,9 @@ from uuid import UUID
 import pytest
 
 from services.kit.ids import new_id
-from services.users import store
 from tests.conftest import RunningStack
-from tests.connected.internal import heard, internal, plan
-from tests.connected.people import People, Person, code, settings_of
+from tests.connected.internal import heard, internal
+from tests.connected.people import People, Person, code
 
 ME = "/api/v1/users/me"
 USERS = "/api/v1/users"
@@ -270,14 +269,6 @@ async def test_an_odd_search_is_only_fruitless(people: People, query: str) -> No
 async def test_a_bad_search_is_refused(people: People, params: dict[str, Any]) -> None:
     ada = await people.new()
     assert code(await ada.http.get(USERS, params=params)) == (422, "invalid_request")
-
-
-def test_similar_names_come_from_the_index(stack: RunningStack) -> None:
-    settings = settings_of("users", stack.stack, stack.state)
-    rank = {"common": 9, "size": 9, "after": ""}
-    found = plan(settings, store._SIMILAR, text="ada", prefix="ada", count=21, **rank)
-    assert "users_trigrams" in found, found
-    assert "Seq Scan" not in found, found
 
 
 async def test_profiles_are_read_in_a_batch(stack: RunningStack, accounts: Accounts) -> None:
