@@ -13,4 +13,5 @@ def down(ctx: typer.Context) -> None:
     from pulse_cli.targets.target import every_target
 
     stopped = sum(target.down() for target in every_target(Root.of(ctx).state))
-    people().print(f"stopped {stopped} processes" if stopped else "nothing was running")
+    processes = "1 process" if stopped == 1 else f"{stopped} processes"
+    people().print(f"stopped {processes}" if stopped else "nothing was running")

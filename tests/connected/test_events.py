@@ -1,106 +1,72 @@
-"""Events and answers to them, on a running stack."""
+"""Events: announcing, changing, finding them."""
 
 from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack, closing
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import httpx
 import psycopg2
 
 from services.events.app import create_app
 from services.kit.db import dsn
 from services.kit.ids import new_id
 from tests.conftest import RunningStack
-from tests.connected.people import People, Person, code, served, settings_of, until
-
-EVENTS = "/api/v1/events"
-
-
-def _in(**time: float) -> str:
-    return (datetime.now(UTC) + timedelta(**time)).isoformat()
-
-
-async def _announce(creator: Person, key: str | None = None, **changes: object) -> httpx.Response:
-    body = {"title": "Tea", "starts_at": _in(hours=1), **changes}
-    return await creator.http.post(
-        EVENTS, json=body, headers={"Idempotency-Key": key} if key else None
-    )
-
-
-async def _event(reader: Person, event_id: str) -> dict[str, Any]:
-    answer = await reader.http.get(f"{EVENTS}/{event_id}")
-    assert answer.status_code == 200
-    event: dict[str, Any] = answer.json()
-    return event
-
-
-async def _answer(guest: Person, event_id: str, answer: str) -> httpx.Response:
-    return await guest.http.put(f"{EVENTS}/{event_id}/rsvp", json={"answer": answer})
-
-
-async def _told(person: Person) -> list[str]:
-    """The kinds of somebody's notifications, newest first, but for answers to their events."""
-    page = (await person.http.get("/api/v1/notifications")).json()
-    return [item["kind"] for item in page["items"] if item["kind"] != "rsvp"]
-
-
-async def _attendees(reader: Person, event_id: str, answer: str, limit: int = 100) -> list[str]:
-    found: list[str] = []
-    params: dict[str, str | int] = {"answer": answer, "limit": limit}
-    while True:
-        page = (await reader.http.get(f"{EVENTS}/{event_id}/attendees", params=params)).json()
-        found += [item["user_id"] for item in page["items"]]
-        if page["next_cursor"] is None:
-            return found
-        params["cursor"] = page["next_cursor"]
+from tests.connected.gatherings import (
+    EVENTS,
+    after,
+    announce,
+    event_of,
+    give_answer,
+    told_of,
+)
+from tests.connected.people import People, code, served, settings_of, until
 
 
 async def test_an_announced_event_can_be_read(people: People) -> None:
     ada = await people.new()
 
-    made = await _announce(ada, title=" Tea ", location="Garden", capacity=3)
+    made = await announce(ada, title=" Tea ", location="Garden", capacity=3)
 
     assert made.status_code == 201
     event = made.json()
     assert UUID(event["creator_id"]) == ada.id
     assert (event["title"], event["location"], event["capacity"]) == ("Tea", "Garden", 3)
     assert (event["description"], event["attending"]) == ("", 0)
-    assert await _event(await people.new(), event["id"]) == event
+    assert await event_of(await people.new(), event["id"]) == event
 
 
 async def test_an_event_is_announced_once_however_often_it_is_repeated(people: People) -> None:
     ada = await people.new()
-    starts_at = _in(days=3)
+    starts_at = after(days=3)
 
     answers = await asyncio.gather(
-        *(_announce(ada, "only once", starts_at=starts_at) for _ in range(6))
+        *(announce(ada, "only once", starts_at=starts_at) for _ in range(6))
     )
 
     assert {answer.status_code for answer in answers} == {201}
     assert len({answer.text for answer in answers}) == 1
-    other = await _announce(ada, "only once", starts_at=starts_at, title="Coffee")
+    other = await announce(ada, "only once", starts_at=starts_at, title="Coffee")
     assert code(other) == (409, "idempotency_key_reused")
-    assert (await _announce(await people.new(), "only once")).status_code == 201
+    assert (await announce(await people.new(), "only once")).status_code == 201
 
 
 async def test_an_event_lies_in_a_future_that_can_be_told(people: People) -> None:
     ada = await people.new()
 
     for starts_at in (
-        _in(seconds=-1),
+        after(seconds=-1),
         "0001-01-01T00:00:00+23:59",
         "9999-12-31T23:59:59-23:59",
         "2999-01-01T00:00:00Z",
         "2030-01-01T00:00:00",
         "soon",
     ):
-        assert code(await _announce(ada, starts_at=starts_at)) == (422, "invalid_request")
+        assert code(await announce(ada, starts_at=starts_at)) == (422, "invalid_request")
     for changes in ({"title": ""}, {"title": "\x00"}, {"capacity": 0}, {"capacity": 2**40}):
-        assert code(await _announce(ada, **changes)) == (422, "invalid_request")
+        assert code(await announce(ada, **changes)) == (422, "invalid_request")
 
 
 async def test_what_is_not_there_is_not_found(people: People) -> None:
@@ -109,7 +75,7 @@ async def test_what_is_not_there_is_not_found(people: People) -> None:
         path = f"{EVENTS}/{event_id}"
         for answer in (
             await ada.http.get(path),
-            await _answer(ada, str(event_id), "yes"),
+            await give_answer(ada, str(event_id), "yes"),
             await ada.http.patch(path, json={"title": "Coffee"}),
             await ada.http.put(f"{path}/cancellation"),
             await ada.http.delete(path),
@@ -120,7 +86,7 @@ async def test_what_is_not_there_is_not_found(people: People) -> None:
 
 async def test_only_its_creator_changes_an_event(people: People) -> None:
     ada, ben = await people.new(), await people.new()
-    event = (await _announce(ada)).json()
+    event = (await announce(ada)).json()
     path = f"{EVENTS}/{event['id']}"
 
     for answer in (
@@ -129,29 +95,29 @@ async def test_only_its_creator_changes_an_event(people: People) -> None:
         await ben.http.delete(path),
     ):
         assert code(answer) == (403, "not_creator")
-    assert await _event(ada, event["id"]) == event
+    assert await event_of(ada, event["id"]) == event
 
 
 async def test_an_edit_is_seen_and_those_who_answered_are_told(people: People) -> None:
     ada, ben, cleo, dan = [await people.new() for _ in range(4)]
-    event = (await _announce(ada, location="Garden", capacity=1)).json()
+    event = (await announce(ada, location="Garden", capacity=1)).json()
     path = f"{EVENTS}/{event['id']}"
-    await _event(ada, event["id"])  # into the cache
+    await event_of(ada, event["id"])  # into the cache
     for guest, answer in ((ben, "yes"), (cleo, "yes"), (dan, "no")):
-        await _answer(guest, event["id"], answer)
+        await give_answer(guest, event["id"], answer)
 
-    starts_at = _in(days=2)
+    starts_at = after(days=2)
     edited = await ada.http.patch(path, json={"title": "Coffee", "starts_at": starts_at})
     same = await ada.http.patch(path, json={"title": " Coffee "})
     more = await ada.http.patch(path, json={"capacity": 2})
 
     assert edited.json()["version"] == same.json()["version"] == event["version"] + 1
-    read = await _event(ben, event["id"])
+    read = await event_of(ben, event["id"])
     assert read == more.json()
     assert (read["title"], read["location"]) == ("Coffee", "Garden")
     assert datetime.fromisoformat(read["starts_at"]) == datetime.fromisoformat(starts_at)
     for guest, kinds in ((ben, ["event_updated"]), (cleo, ["promoted", "event_updated"])):
-        await until(lambda guest=guest: _told(guest), kinds)  # type: ignore[misc]
+        await until(lambda guest=guest: told_of(guest), kinds)  # type: ignore[misc]
     notifications = (await ben.http.get("/api/v1/notifications")).json()["items"]
     assert notifications[0]["subject"] == {
         "event_id": event["id"],
@@ -159,12 +125,12 @@ async def test_an_edit_is_seen_and_those_who_answered_are_told(people: People) -
         "starts_at": read["starts_at"],
         "changed": ["starts_at", "title"],
     }
-    assert await _told(dan) == []
+    assert await told_of(dan) == []
 
 
 async def test_of_edits_of_one_version_one_is_made(people: People) -> None:
     ada = await people.new()
-    event = (await _announce(ada)).json()
+    event = (await announce(ada)).json()
     path = f"{EVENTS}/{event['id']}"
 
     answers = await asyncio.gather(
@@ -178,7 +144,7 @@ async def test_of_edits_of_one_version_one_is_made(people: People) -> None:
     for wrong in (
         {"title": None},
         {"title": ""},
-        {"starts_at": _in(hours=-1)},
+        {"starts_at": after(hours=-1)},
         {"capacity": 0},
         {"latitude": 3},
         {"latitude": 91, "longitude": 0},
@@ -190,48 +156,48 @@ async def test_of_edits_of_one_version_one_is_made(people: People) -> None:
 
 async def test_a_cancelled_event_can_be_read_and_nothing_else(people: People) -> None:
     ada, ben = await people.new(), await people.new()
-    event = (await _announce(ada, title="Cancellable")).json()
+    event = (await announce(ada, title="Cancellable")).json()
     path = f"{EVENTS}/{event['id']}"
-    await _answer(ben, event["id"], "maybe")
+    await give_answer(ben, event["id"], "maybe")
 
     for _ in range(2):
         cancelled = await ada.http.put(f"{path}/cancellation")
         assert cancelled.status_code == 200
         assert cancelled.json()["cancelled_at"] is not None
 
-    assert await _event(ben, event["id"]) == cancelled.json()
-    assert code(await _answer(ben, event["id"], "yes")) == (409, "event_cancelled")
+    assert await event_of(ben, event["id"]) == cancelled.json()
+    assert code(await give_answer(ben, event["id"], "yes")) == (409, "event_cancelled")
     edited = await ada.http.patch(path, json={"title": "On again"})
     assert code(edited) == (409, "event_cancelled")
     found = (await ada.http.get(EVENTS, params={"text": "cancellable"})).json()["items"]
     assert event["id"] not in [item["id"] for item in found]
-    await until(lambda: _told(ben), ["event_cancelled"])
+    await until(lambda: told_of(ben), ["event_cancelled"])
 
 
 async def test_a_deleted_event_is_gone_and_those_who_answered_are_told(people: People) -> None:
     ada, ben = await people.new(), await people.new()
-    event = (await _announce(ada)).json()
+    event = (await announce(ada)).json()
     path = f"{EVENTS}/{event['id']}"
-    await _answer(ben, event["id"], "yes")
-    await _event(ben, event["id"])  # into the cache
+    await give_answer(ben, event["id"], "yes")
+    await event_of(ben, event["id"])  # into the cache
 
     assert (await ada.http.delete(path)).status_code == 204
 
     assert code(await ben.http.get(path)) == (404, "event_not_found")
-    assert code(await _answer(ben, event["id"], "no")) == (404, "event_not_found")
+    assert code(await give_answer(ben, event["id"], "no")) == (404, "event_not_found")
     assert code(await ada.http.delete(path)) == (404, "event_not_found")
-    await until(lambda: _told(ben), ["event_cancelled"])
+    await until(lambda: told_of(ben), ["event_cancelled"])
 
 
 async def test_events_are_found_by_words_place_position_and_time(people: People) -> None:
     ada = await people.new()
     berlin: dict[str, Any] = {"location": "Tempelhof, Berlin", "latitude": 52.47, "longitude": 13.4}
     fiji: dict[str, Any] = {"location": "Suva", "latitude": -18.1, "longitude": 178.4}
-    festival = await _announce(ada, title="Kite festival", starts_at=_in(days=40), **berlin)
+    festival = await announce(ada, title="Kite festival", starts_at=after(days=40), **berlin)
     kites = festival.json()["id"]
     fiji |= {"title": "Surfing", "description": "No kite!"}
-    surf = (await _announce(ada, starts_at=_in(days=50), **fiji)).json()["id"]
-    begun = (await _announce(ada, title="Kite past", starts_at=_in(seconds=2))).json()["id"]
+    surf = (await announce(ada, starts_at=after(days=50), **fiji)).json()["id"]
+    begun = (await announce(ada, title="Kite past", starts_at=after(seconds=2))).json()["id"]
     await asyncio.sleep(2)
 
     async def found(**params: object) -> list[str]:
@@ -248,9 +214,9 @@ async def test_events_are_found_by_words_place_position_and_time(people: People)
     assert await found(south=52, north=53, west=13, east=14) == [kites]
     assert await found(south=-20, north=60, west=170, east=20) == [kites, surf]
     assert await found(south=-20, north=60, west=20, east=170) == []
-    assert await found(starts_after=_in(days=45)) == [surf]
-    assert await found(starts_before=_in(days=45)) == [kites]
-    assert await found(starts_after=_in(minutes=-1), text="kite") == [begun, kites, surf]
+    assert await found(starts_after=after(days=45)) == [surf]
+    assert await found(starts_before=after(days=45)) == [kites]
+    assert await found(starts_after=after(minutes=-1), text="kite") == [begun, kites, surf]
     for wrong in (
         {"south": "1"},
         {"south": "91", "north": "0", "west": "0", "east": "0"},
@@ -266,9 +232,9 @@ async def test_people_are_reminded_once_before_an_event_begins(
     people: People, stack: RunningStack
 ) -> None:
     ada, ben, cleo, dan = [await people.new() for _ in range(4)]
-    event = (await _announce(ada, starts_at=_in(hours=3))).json()
+    event = (await announce(ada, starts_at=after(hours=3))).json()
     for guest, answer in ((ben, "yes"), (cleo, "maybe"), (dan, "no")):
-        await _answer(guest, event["id"], answer)
+        await give_answer(guest, event["id"], answer)
     settings = settings_of("events", stack.stack, stack.state)
     with closing(psycopg2.connect(dsn(settings))) as connection, connection.cursor() as cursor:
         cursor.execute(
@@ -280,22 +246,22 @@ async def test_people_are_reminded_once_before_an_event_begins(
     async with AsyncExitStack() as instances:  # four instances in all, each looking
         for _ in range(3):
             await instances.enter_async_context(served(create_app(settings)))
-        await until(lambda: _told(ben), ["reminder"], within=15)
-        await until(lambda: _told(cleo), ["reminder"])
+        await until(lambda: told_of(ben), ["reminder"], within=15)
+        await until(lambda: told_of(cleo), ["reminder"])
         await asyncio.sleep(0.5)
 
-    assert await _told(ben) == await _told(cleo) == ["reminder"]
-    assert await _told(dan) == []
+    assert await told_of(ben) == await told_of(cleo) == ["reminder"]
+    assert await told_of(dan) == []
 
 
 async def test_upcoming_events_are_listed_soonest_first_without_gaps_or_repeats(
     people: People,
 ) -> None:
     ada = await people.new()
-    same = _in(hours=5)
-    times = [_in(hours=9), same, same, _in(hours=2), same, _in(hours=7)]
-    made = [(await _announce(ada, starts_at=time)).json() for time in times]
-    begun = (await _announce(ada, starts_at=_in(seconds=2))).json()
+    same = after(hours=5)
+    times = [after(hours=9), same, same, after(hours=2), same, after(hours=7)]
+    made = [(await announce(ada, starts_at=time)).json() for time in times]
+    begun = (await announce(ada, starts_at=after(seconds=2))).json()
     await asyncio.sleep(2)
 
     listed: list[dict[str, Any]] = []
@@ -315,120 +281,3 @@ async def test_upcoming_events_are_listed_soonest_first_without_gaps_or_repeats(
     for cursor in ("?", "AAAA", "MjAzMC0wMS0wMSBY"):
         answer = await ada.http.get(EVENTS, params={"cursor": cursor})
         assert code(answer) == (422, "invalid_request")
-
-
-async def test_a_capacity_holds_however_many_answer_at_once(people: People) -> None:
-    ada = await people.new()
-    event_id = (await _announce(ada, capacity=5)).json()["id"]
-    guests = [await people.new() for _ in range(25)]
-
-    answers = [
-        a.json() for a in await asyncio.gather(*(_answer(g, event_id, "yes") for g in guests))
-    ]
-
-    going = [g for g, a in zip(guests, answers, strict=True) if a["answer"] == "yes"]
-    line = {a["position"]: g for g, a in zip(guests, answers, strict=True) if a["position"]}
-    assert len(going) == 5
-    assert sorted(line) == list(range(1, 21))
-    event = await _event(ada, event_id)
-    assert (event["attending"], event["waiting"]) == (5, 20)
-    waiting = await _attendees(ada, event_id, "waiting", limit=7)
-    assert waiting == [str(line[n].id) for n in sorted(line)]
-
-    # Everybody leaves at once, from the line and from their places; who is left moves up.
-    leaving = [*going[:3], line[1], line[4], line[20]]
-    await asyncio.gather(*(_answer(g, event_id, "no") for g in leaving))
-
-    event = await _event(ada, event_id)
-    assert (event["attending"], event["waiting"]) == (5, 14)
-    attending = await _attendees(ada, event_id, "yes")
-    assert len(attending) == 5
-    assert {str(g.id) for g in going[3:]} < set(attending)
-    assert await _attendees(ada, event_id, "waiting") == [
-        str(line[n].id)
-        for n in sorted(line)
-        if str(line[n].id) not in attending and n not in {1, 4, 20}
-    ]
-
-
-async def test_who_waits_keeps_their_place_in_line_and_is_told_of_a_free_one(
-    people: People,
-) -> None:
-    ada, ben, cleo, dan = [await people.new() for _ in range(4)]
-    event_id = (await _announce(ada, capacity=1)).json()["id"]
-    assert code(await ben.http.get(f"{EVENTS}/{event_id}/rsvp")) == (404, "rsvp_not_found")
-
-    for guest, position in ((ben, None), (cleo, 1), (dan, 2), (cleo, 1)):
-        given = (await _answer(guest, event_id, "yes")).json()
-        assert (given["answer"], given["position"]) == ("waiting" if position else "yes", position)
-    own = (await dan.http.get(f"{EVENTS}/{event_id}/rsvp")).json()
-    assert (own["answer"], own["position"]) == ("waiting", 2)
-
-    await _answer(cleo, event_id, "no")
-    await _answer(ben, event_id, "maybe")
-
-    own = (await dan.http.get(f"{EVENTS}/{event_id}/rsvp")).json()
-    assert (own["answer"], own["position"]) == ("yes", None)
-    await until(lambda: _told(dan), ["promoted"])
-    assert await _told(cleo) == []
-
-
-async def test_a_larger_capacity_lets_in_those_first_in_line(people: People) -> None:
-    ada = await people.new()
-    event_id = (await _announce(ada, capacity=2)).json()["id"]
-    guests = [await people.new() for _ in range(6)]
-    for guest in guests:
-        await _answer(guest, event_id, "yes")
-
-    too_small = await ada.http.patch(f"{EVENTS}/{event_id}", json={"capacity": 1})
-    larger = (await ada.http.patch(f"{EVENTS}/{event_id}", json={"capacity": 4})).json()
-
-    assert code(too_small) == (409, "capacity_taken")
-    assert (larger["capacity"], larger["attending"], larger["waiting"]) == (4, 4, 2)
-    assert set(await _attendees(ada, event_id, "yes")) == {str(g.id) for g in guests[:4]}
-    await until(lambda: _told(guests[3]), ["promoted"])
-    assert await _told(guests[4]) == []
-
-    # Answers, edits of the capacity and its end, all at once.
-    await asyncio.gather(
-        ada.http.patch(f"{EVENTS}/{event_id}", json={"capacity": 5}),
-        *(_answer(guest, event_id, "no") for guest in guests[:2]),
-        *[_answer(await people.new(), event_id, "yes") for _ in range(4)],
-    )
-    event = await _event(ada, event_id)
-    assert (event["attending"], event["waiting"]) == (5, 3)
-    unlimited = (await ada.http.patch(f"{EVENTS}/{event_id}", json={"capacity": None})).json()
-    assert (unlimited["capacity"], unlimited["attending"], unlimited["waiting"]) == (None, 8, 0)
-
-
-async def test_one_person_counts_once_however_often_they_change_their_mind(
-    people: People,
-) -> None:
-    ada, ben = await people.new(), await people.new()
-    event_id = (await _announce(ada)).json()["id"]
-
-    await asyncio.gather(
-        *(_answer(ben, event_id, ("yes", "no", "maybe")[n % 3]) for n in range(30))
-    )
-
-    for answer, attending in (("yes", 1), ("yes", 1), ("maybe", 0), ("no", 0), ("yes", 1)):
-        given = await _answer(ben, event_id, answer)
-        assert given.json()["answer"] == answer
-        assert UUID(given.json()["user_id"]) == ben.id
-        assert (await _event(ada, event_id))["attending"] == attending
-    assert code(await _answer(ben, event_id, "perhaps")) == (422, "invalid_request")
-
-
-async def test_the_creator_is_told_of_each_change_of_an_answer(people: People) -> None:
-    ada, ben = await people.new(), await people.new()
-    event_id = (await _announce(ada)).json()["id"]
-
-    for answer in ("maybe", "maybe", "yes"):
-        await _answer(ben, event_id, answer)
-    await _answer(ada, event_id, "yes")  # one's own is no news
-
-    async def told() -> list[dict[str, str]]:
-        page = (await ada.http.get("/api/v1/notifications")).json()
-        return [item["subject"] for item in page["items"]]
-
-    await until(told, [{"event_id": event_id, "answer": a} for a in ("yes", "maybe")])
