@@ -101,7 +101,7 @@ def local_programs(stack: Stack, state: Path, binaries: Binaries) -> Iterator[Pr
                 f"{name}-{index}",
                 _python(binaries, f"services.{name}"),
                 tier=3,
-                environment=service_environment(stack, name, index, state),
+                environment=local_environment(stack, name, index, state),
             )
     envoy = (str(binaries.envoy), "-c", str(rendered / "envoy.json"), "--disable-hot-restart")
     options = ("--concurrency", str(ENVOY_CONCURRENCY), "--log-level", "warning")
@@ -141,7 +141,6 @@ def service_environment(stack: Stack, name: ServiceName, index: int, state: Path
         "DATABASE_USER": f"{name}_app",
         "DATABASE_SSLMODE": "disable",  # it never leaves this machine
         "POOL_SIZE": service.pool_size,
-        **_replica_settings(stack),
         "REDIS_HOST": stack.redis.host,
         "REDIS_PORT": stack.redis.port,
         "REDIS_USER": name,
@@ -164,6 +163,15 @@ def service_environment(stack: Stack, name: ServiceName, index: int, state: Path
     if stack.observability.otlp_endpoint is not None:
         values["OTLP_ENDPOINT"] = stack.observability.otlp_endpoint
     return {f"SERVICE_{key}": str(value) for key, value in values.items()}
+
+
+def local_environment(stack: Stack, name: ServiceName, index: int, state: Path) -> dict[str, str]:
+    """Return the settings of an instance on this machine, where a replica may run."""
+    settings = service_environment(stack, name, index, state)
+    if stack.postgres.replica:
+        settings["SERVICE_REPLICA_HOST"] = stack.postgres.host
+        settings["SERVICE_REPLICA_PORT"] = str(stack.postgres.replica_port)
+    return settings
 
 
 def peers(stack: Stack) -> dict[str, list[str]]:
@@ -192,12 +200,6 @@ def scraped(stack: Stack) -> list[dict[str, object]]:
 def _python(binaries: Binaries, module: str) -> tuple[str, ...]:
     # -P: a folder called `services` where the user stands must not be taken for ours.
     return (str(binaries.python), "-P", "-m", module)
-
-
-def _replica_settings(stack: Stack) -> dict[str, object]:
-    if not stack.postgres.replica:
-        return {}
-    return {"REPLICA_HOST": stack.postgres.host, "REPLICA_PORT": stack.postgres.replica_port}
 
 
 def _postgres(stack: Stack, state: Path, binaries: Binaries) -> tuple[str, ...]:

@@ -121,8 +121,8 @@ class Postgres(Frozen):
     host: Host = "127.0.0.1"
     port: Port = 15432
     replica: bool = False
-    """Whether a streaming standby runs beside it, which serves lists to who has just written none
-    of them."""
+    """Whether a streaming standby runs beside it, which serves lists to whoever has not written
+    just now; of the local target."""
     replica_port: Port = 15433
 
 
@@ -179,9 +179,9 @@ class Push(Frozen):
 class Retention(Frozen):
     """After how many days what nobody needs any more is deleted."""
 
-    read_notifications_days: Annotated[int, Field(ge=1)] = 90
-    unread_notifications_days: Annotated[int, Field(ge=1)] = 180
-    deliveries_days: Annotated[int, Field(ge=1)] = 7
+    read_notifications_days: Annotated[int, Field(ge=1, le=36_500)] = 90
+    unread_notifications_days: Annotated[int, Field(ge=1, le=36_500)] = 180
+    deliveries_days: Annotated[int, Field(ge=1, le=36_500)] = 7
     """How long a WebSocket that was away is told of messages that were read elsewhere meanwhile;
     the messages themselves stay."""
 
@@ -266,6 +266,14 @@ class Stack(Frozen):
             raise ValueError(
                 f"kubernetes.canary.service = {canary.service!r} is no service: "
                 f"there are {', '.join(SERVICE_NAMES)}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _replica_is_local(self) -> Self:
+        if self.postgres.replica and self.target != "local":
+            raise ValueError(
+                f"postgres.replica = true is of the local target, and target = {self.target!r}"
             )
         return self
 

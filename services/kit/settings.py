@@ -63,10 +63,10 @@ class Settings(BaseSettings):
     otlp_endpoint: str | None = None
     """Base URL of an OpenTelemetry collector (OTLP/HTTP) that spans are sent to."""
 
-    read_notifications_days: int = Field(default=90, ge=1)
-    unread_notifications_days: int = Field(default=180, ge=1)
+    read_notifications_days: int = Field(default=90, ge=1, le=36_500)
+    unread_notifications_days: int = Field(default=180, ge=1, le=36_500)
     """After so many days notifications are deleted."""
-    deliveries_days: int = Field(default=7, ge=1)
+    deliveries_days: int = Field(default=7, ge=1, le=36_500)
     """For how many days a client that was away is told on its WebSocket of messages that were read
     meanwhile; the messages themselves stay."""
 

@@ -15,7 +15,7 @@ import httpx
 import jwt
 from aiohttp import web
 
-from pulse_cli.programs import service_environment
+from pulse_cli.programs import local_environment
 from pulse_cli.stack.model import ServiceName, Stack
 from pulse_sdk.contract.common import Problem
 from services.kit.ids import new_id
@@ -76,7 +76,7 @@ class People:
 
 def settings_of(service: ServiceName, stack: Stack, state: Path) -> Settings:
     """The settings of one more instance of a service, with few database connections."""
-    environment = service_environment(stack, service, 0, state)
+    environment = local_environment(stack, service, 0, state)
     values = {key.removeprefix("SERVICE_").lower(): value for key, value in environment.items()}
     secrets = {
         file.name: file.read_text().strip() for file in Path(values["secrets_dir"]).iterdir()

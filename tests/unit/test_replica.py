@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from pulse_cli.errors import ConfigError
+from pulse_cli.programs import local_environment, service_environment
+from pulse_cli.stack.load import load_stack
 from pulse_cli.stack.model import Stack
 from pulse_cli.targets.local import ports
 from pulse_cli.targets.local.plan import REPLICA, plan
@@ -126,3 +129,16 @@ def test_only_a_stack_that_wants_a_replica_has_one() -> None:
     assert ports.isolated(wanted).ports().keys() == wanted.ports().keys()
     assert [one.name for one in plan(wanted) if one not in plan(Stack())] == [REPLICA]
     assert wanted.max_connections > Stack().max_connections
+
+
+def test_services_of_this_machine_alone_are_told_of_it(tmp_path: Path) -> None:
+    wanted = Stack.model_validate({"postgres": {"replica": True, "replica_port": 15500}})
+    told = local_environment(wanted, "posts", 0, tmp_path)
+    assert (told["SERVICE_REPLICA_HOST"], told["SERVICE_REPLICA_PORT"]) == ("127.0.0.1", "15500")
+    assert "SERVICE_REPLICA_HOST" not in service_environment(wanted, "posts", 0, tmp_path)
+    assert "SERVICE_REPLICA_HOST" not in local_environment(Stack(), "posts", 0, tmp_path)
+
+
+def test_other_targets_make_no_replica(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"replica = true is of the local target"):
+        load_stack(tmp_path, {"postgres.replica": True, "target": "compose"}, {})
