@@ -12,7 +12,8 @@ import pdoc.render
 import pulse_sdk
 from pulse_sdk import AsyncPulse, Pulse
 from pulse_sdk._areas import Areas
-from pulse_sdk.client import AsyncPulseOptions, BaseClient, PulseOptions
+from pulse_sdk._client import BaseClient
+from pulse_sdk.client import AsyncPulseOptions, PulseOptions
 from pulse_sdk.paging import Listing
 from pulse_sdk.resources._base import Resource
 from pulse_sdk.testing import FakePulse

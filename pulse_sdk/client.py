@@ -1,20 +1,18 @@
-"""The clients: options, lifecycle, views, and how each carries out the steps of a call."""
+"""The clients: options, lifecycle, and how each carries out the steps of a call."""
 
 from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Coroutine, Generator, Mapping
-from copy import copy
-from dataclasses import replace
+from collections.abc import Generator, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Generic, TypedDict, TypeVar
-from weakref import WeakSet
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 import httpx
 from pydantic import BaseModel
 
-from pulse_sdk._areas import ASYNCHRONOUS, BLOCKING, Areas
+from pulse_sdk._areas import ASYNCHRONOUS, BLOCKING
+from pulse_sdk._client import BaseClient, LogIn
 from pulse_sdk._connection import Connection, checked
 from pulse_sdk._flow import (
     FetchToken,
@@ -42,12 +40,11 @@ if TYPE_CHECKING:
     from pulse_sdk.auth import AsyncOnTokens, AsyncTokenSource, OnTokens, TokenSource
     from pulse_sdk.breaker import Breaker
     from pulse_sdk.contract.users import Tokens
-    from pulse_sdk.realtime import AsyncFrames, Frames, Realtime
+    from pulse_sdk.realtime import AsyncFrames, Frames
 
 T = TypeVar("T")
 PageT = TypeVar("PageT", bound=Page[Any])
 FrameT = TypeVar("FrameT", bound=BaseModel)
-AsyncPulseT = TypeVar("AsyncPulseT", bound="AsyncPulse")
 
 
 class _Shared(TypedDict, total=False):
@@ -71,70 +68,6 @@ class AsyncPulseOptions(_Shared, total=False):
 
     http_client: httpx.AsyncClient | None
     on_tokens: AsyncOnTokens | None
-
-
-class BaseClient(Areas):
-    """What both clients have besides the areas."""
-
-    def __init__(self, flow: Flow) -> None:
-        self.flow = flow
-        self.credentials = flow.credentials
-        # A view renews tokens as its client does: they are for all.
-        self._renewals = flow
-        self._is_view = False
-        self._listening: WeakSet[Any] = WeakSet()
-
-    @property
-    def tokens(self) -> Tokens | None:
-        """The log-in's tokens as they are now, to be stored and given to a client's `token` later.
-
-        Their JSON (`model_dump_json`) shows them, `repr` does not. None when nobody is logged in.
-        """
-        return self.credentials.tokens
-
-    def with_options(
-        self,
-        *,
-        timeout: float | httpx.Timeout | None = None,
-        deadline: float | None = None,
-        retries: Retries | int | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> Self:
-        """A view of this client whose calls are made differently; cheap, to be made per call.
-
-            client.with_options(deadline=2, retries=0).feed.list()
-
-        It shares connections, tokens, hooks and breaker, and is closed with its client.
-
-        Args:
-            timeout: Seconds to connect, and between two pieces of an answer; `math.inf` for none.
-            deadline: Seconds for a call with all its attempts and waits; `math.inf` for none.
-            retries: When and how often a call is repeated, or just how often; 0 for not at all.
-            headers: Go along with each request, besides those of the client.
-
-        Raises:
-            InvalidInput: A value that cannot be used.
-        """
-        options = self.flow.options.changed(
-            timeout=timeout, deadline=deadline, retries=retries, headers=headers
-        )
-        view = copy(self)
-        for name in list(vars(view)):
-            if isinstance(getattr(type(view), name, None), cached_property):
-                del vars(view)[name]  # An area is bound to its client.
-        view.flow = replace(self.flow, options=options)
-        view._is_view = True
-        return view
-
-    @cached_property
-    def realtime(self) -> Realtime[Self]:
-        """Messages as they are sent."""
-        from pulse_sdk.realtime import Realtime
-
-        return Realtime(self)
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {self.flow.base_url}, {self.credentials!r}>"
 
 
 class Pulse(BaseClient):
@@ -434,33 +367,3 @@ class AsyncPulse(BaseClient):
         traceback: TracebackType | None,
     ) -> None:
         await self.aclose()
-
-
-class LogIn(Generic[AsyncPulseT]):
-    """A log-in on its way; awaiting it, or `async with`, gives the client."""
-
-    def __init__(self, client: AsyncPulseT, call: Coroutine[Any, Any, Tokens]) -> None:
-        self._client = client
-        self._call = call
-
-    async def _done(self) -> AsyncPulseT:
-        try:
-            await self._call
-        except BaseException:
-            await self._client.aclose()
-            raise
-        return self._client
-
-    def __await__(self) -> Generator[Any, None, AsyncPulseT]:
-        return self._done().__await__()
-
-    async def __aenter__(self) -> AsyncPulseT:
-        return await self._done()
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self._client.aclose()

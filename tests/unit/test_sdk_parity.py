@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from pulse_sdk import AsyncPulse, Pulse
 from pulse_sdk._areas import Areas
 from pulse_sdk._call import Call
-from pulse_sdk.client import BaseClient
+from pulse_sdk._client import BaseClient
 from pulse_sdk.contract import common, events, messaging, notifications, posts, social, users
 from pulse_sdk.contract.events import EditEvent
 from pulse_sdk.resources._base import Resource, endpoint, listing
