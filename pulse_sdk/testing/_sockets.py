@@ -90,12 +90,10 @@ class Socket:
         self._changes = changes
         self._patience = patience
 
-    def recv(self, timeout: float | None = None) -> str:
+    def recv(self) -> str:
         """The next frame."""
-        seconds = self._patience if timeout is None else min(timeout, self._patience)
         with self._changes.lock:
-            if not self._changes.wait(self._line.ready, seconds) and seconds == timeout:
-                raise TimeoutError(f"no frame within {timeout:g} s")
+            self._changes.wait(self._line.ready, self._patience)
             return self._line.taken()
 
     def send(self, text: str) -> None:
@@ -198,15 +196,12 @@ class Sockets:
     def hear(self, line: Line, text: str) -> None:
         """Act on a client's frame, or answer why it has no effect."""
         with self._changes.lock:
-            try:
-                conversation_id = TypingSignal.model_validate_json(text).data.conversation_id
-                talk = self.world.talks.get(conversation_id)
-                if talk is None or line.user_id not in talk.members:
-                    raise Refusal.not_found("conversation")
-            except ValidationError:
-                line.put(_error("invalid_frame", "The frame cannot be understood."))
-            except Refusal as refusal:
-                line.put(_error(refusal.code, refusal.detail))
+            conversation_id = TypingSignal.model_validate_json(text).data.conversation_id
+            talk = self.world.talks.get(conversation_id)
+            if talk is None or line.user_id not in talk.members:
+                missing = Refusal.not_found("conversation")
+                why = SocketError(code=missing.code, detail=missing.detail)
+                line.put(ErrorFrame(data=why))
             else:
                 others = [user_id for user_id in talk.members if user_id != line.user_id]
                 if talk.is_group or not self.world.blocked(line.user_id, others):
@@ -253,7 +248,3 @@ class Sockets:
         for other in contacts:
             if not self.world.blocked(user_id, [other]):
                 self.tell(other, frame)
-
-
-def _error(code: str, detail: str) -> ErrorFrame:
-    return ErrorFrame(data=SocketError(code=code, detail=detail))

@@ -24,6 +24,7 @@ from pulse_sdk.contract.notifications import (
 )
 from pulse_sdk.contract.posts import Comment, Post, PostAuthor
 from pulse_sdk.contract.users import Me
+from pulse_sdk.testing._ids import new_id
 
 ACCESS_SECONDS = 900
 """How long an access token lasts, as with a stack's defaults."""
@@ -109,7 +110,6 @@ class World:
     def __init__(self) -> None:
         self._ahead = timedelta()
         self._last = datetime.min.replace(tzinfo=UTC)
-        self._made = 0
         self.tell: Callable[[UUID, BaseModel], None] = lambda user_id, frame: None
         """Shows somebody who is connected a frame."""
         self.online: Callable[[UUID], bool] = lambda user_id: False
@@ -160,9 +160,7 @@ class World:
 
     def new_id(self) -> UUID:
         """A new UUIDv7; a later one is greater."""
-        self._made += 1
-        milliseconds = int(self.now().timestamp() * 1000)
-        return UUID(int=milliseconds << 80 | 7 << 76 | 2 << 62 | self._made)
+        return new_id(self.now())
 
     def names(self, user_id: UUID) -> PostAuthor | None:
         """What somebody is called, None for who has no account."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, time, timedelta
-from itertools import count
 from types import NoneType, UnionType
 from typing import Any, Generic, Literal, TypeVar, Union, get_args, get_origin
 from uuid import UUID
@@ -27,10 +26,9 @@ from pulse_sdk.contract import (
     social,
     users,
 )
+from pulse_sdk.testing._ids import new_id, numbers
 
 M_co = TypeVar("M_co", bound=BaseModel, covariant=True)
-
-_numbers = count(1)
 
 
 class Factory(Generic[M_co]):
@@ -52,7 +50,7 @@ class Factory(Generic[M_co]):
         if unknown := fields.keys() - known:
             names = ", ".join(map(repr, sorted(unknown)))
             raise TypeError(f"{self._model.__name__} has no {names}, but {', '.join(known)}")
-        number = next(_numbers)
+        number = next(numbers)
         made = {
             name: self._defaults[name](number)
             if name in self._defaults
@@ -78,7 +76,7 @@ def _made(name: str, kind: Any) -> Any:
     if get_origin(kind) is not None:
         return get_origin(kind)()
     if kind is str:
-        return f"{name.replace('_', ' ').capitalize()} {next(_numbers)}"
+        return f"{name.replace('_', ' ').capitalize()} {next(numbers)}"
     return _PLAIN[kind]()
 
 
@@ -93,8 +91,7 @@ def _now() -> datetime:
 
 
 def _new_id() -> UUID:
-    milliseconds = int(_now().timestamp() * 1000)
-    return UUID(int=milliseconds << 80 | 7 << 76 | 2 << 62 | next(_numbers))
+    return new_id(_now())
 
 
 _PLAIN: Mapping[Any, Callable[[], Any]] = {

@@ -50,6 +50,16 @@ async def an_event_is_announced_changed_and_cancelled(cast: Cast) -> None:
         await refused(call)
 
 
+async def who_answered_hears_that_an_event_is_gone(cast: Cast) -> None:
+    host, guest = await cast.join("host", "guest")
+    event = await host.pulse.events.create("Picnic", starts_at=soon())
+    await guest.pulse.events.rsvp(event.id, "yes")
+    await told(cast, host, 2)
+    await host.pulse.events.delete(event.id)
+    await told(cast, guest, 2)
+    await refused(guest.pulse.events.get(event.id))
+
+
 async def a_key_announces_one_event(cast: Cast) -> None:
     [host] = await cast.join("host")
     starts_at = soon()
@@ -104,6 +114,7 @@ async def events_are_found_soonest_first(cast: Cast) -> None:
 
 BEHAVIOURS = (
     an_event_is_announced_changed_and_cancelled,
+    who_answered_hears_that_an_event_is_gone,
     a_key_announces_one_event,
     a_full_event_has_a_line,
     events_are_found_soonest_first,

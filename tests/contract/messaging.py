@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterable
 from typing import Any
+from uuid import UUID
 
+from pulse_sdk.contract.messaging import MAX_MEMBERS
 from tests.contract.cast import NOTHING, Cast, refused
 
 _SECONDS = 20.0
@@ -69,6 +71,14 @@ async def a_group_has_an_owner_and_a_title(cast: Cast) -> None:
     await refused(ada.pulse.conversations.open(members, title="We", idempotency_key="one"))
     await ada.pulse.conversations.list().page()
     await ada.pulse.conversations.open([dora.user.id], title="Two and a title")
+
+
+async def a_group_can_be_full(cast: Cast) -> None:
+    ada, ben = await cast.join("ada", "ben")
+    many = [UUID(int=(0x019 << 116) + number) for number in range(MAX_MEMBERS)]
+    group = await ada.pulse.conversations.open(many[1:], title="Full")
+    await refused(ada.pulse.conversations.add_member(group.id, ben.user.id))
+    await ada.pulse.conversations.add_member(group.id, many[1])
 
 
 async def who_is_blocked_says_nothing(cast: Cast) -> None:
@@ -152,6 +162,7 @@ async def _next(frames: AsyncIterable[Any], kind: str = "message") -> Any:
 BEHAVIOURS = (
     two_people_have_one_conversation,
     a_group_has_an_owner_and_a_title,
+    a_group_can_be_full,
     who_is_blocked_says_nothing,
     messages_arrive_live_and_after_a_position,
     the_stream_tells_more_than_messages,

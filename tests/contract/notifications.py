@@ -98,6 +98,19 @@ async def a_device_belongs_to_who_registered_it_last(cast: Cast) -> None:
     await refused(ben.pulse.notifications.remove_device(found.items[0].id))
 
 
+async def a_person_has_so_many_devices(cast: Cast) -> None:
+    [ada] = await cast.join("ada")
+
+    async def register(number: int) -> None:
+        endpoint = f"https://push.example/{cast.suffix}/{number}"
+        await ada.pulse.notifications.register_device(endpoint, p256dh=_P256DH, auth=_AUTH)
+
+    for number in range(20):
+        await register(number)
+    await refused(register(20))
+    await register(19)
+
+
 async def told(cast: Cast, person: Person, times: int) -> list[Notification]:
     """Somebody's notifications, once there are so many."""
 
@@ -112,4 +125,5 @@ BEHAVIOURS = (
     what_is_not_wanted_is_not_told,
     quiet_hours_are_kept_until_they_end,
     a_device_belongs_to_who_registered_it_last,
+    a_person_has_so_many_devices,
 )

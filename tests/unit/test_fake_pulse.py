@@ -15,7 +15,10 @@ from pydantic import ValidationError
 
 from pulse_sdk import (
     AsyncPulse,
+    Conflict,
     ConnectionFailed,
+    InvalidInput,
+    InvalidRequest,
     NotAuthenticated,
     NotFound,
     Pulse,
@@ -28,6 +31,7 @@ from pulse_sdk import (
 from pulse_sdk.contract import common, events, messaging, notifications, posts, social, users
 from pulse_sdk.contract.common import Page, ResponseModel
 from pulse_sdk.testing import PASSWORD, FakePulse, factories
+from pulse_sdk.testing._world import Tie
 
 POST = "POST /api/v1/posts"
 SEND = "POST /api/v1/conversations/{conversation_id}/messages"
@@ -63,6 +67,7 @@ def test_names_are_made_unique(fake: FakePulse) -> None:
     people = [fake.join("Ada") for _ in range(3)]
     assert [person.username for person in people] == ["ada", "ada_2", "ada_3"]
     assert len({person.id for person in people}) == 3
+    assert FakePulse().join("ada").id not in {person.id for person in people}
     assert people[0] != people[1]
 
 
@@ -104,6 +109,14 @@ def test_a_scripted_failure_is_waited_out_without_waiting(fake: FakePulse) -> No
     assert fake.waits == [20.0, 20.0]
     assert before > datetime.now(UTC) + timedelta(seconds=39)
     assert [sent.status for sent in fake.sent(POST)] == [503, 503, 201]
+
+
+async def test_an_asynchronous_client_does_not_wait_either(fake: FakePulse) -> None:
+    fake.fail_next(POST, retry_after=20)
+    async with fake.async_client(fake.join("ada")) as client:
+        await client.posts.create("Hello")
+    assert fake.waits == [20.0]
+    assert repr(fake) == "<FakePulse of 1 people>"
 
 
 def test_a_failure_that_lasts_is_raised_with_what_was_scripted(fake: FakePulse) -> None:
@@ -265,6 +278,47 @@ def test_a_bot_that_runs_in_a_thread_is_waited_for_and_closed(fake: FakePulse) -
         thread.join(10)
     assert not thread.is_alive()
     assert heard == ["Hello?"]
+
+
+def test_who_writes_is_shown_and_not_too_often(fake: FakePulse) -> None:
+    ada, ben = fake.join("ada"), fake.join("ben")
+    talk = ada.pulse.conversations.open([ben.id])
+    with ada.pulse.realtime.frames() as frames, ben.pulse.realtime.frames() as others:
+        others.typing(talk.id)
+        others.typing(talk.id)
+        fake.advance(timedelta(seconds=3))
+        others.typing(talk.id)
+        assert [next(frames).type for _ in range(3)] == ["presence", "typing", "typing"]
+        fake.drop_connections(ben)
+        others.typing(talk.id)
+        assert next(frames).type == "presence"
+
+
+def test_nobody_is_told_of_whom_they_block(fake: FakePulse) -> None:
+    ada, ben = fake.join("ada"), fake.join("ben")
+    post = ada.pulse.posts.create("Hello")
+    ada.pulse.social.block(ben.id)
+    ben.pulse.posts.like(post.id)
+    assert [told.kind for told in ada.pulse.notifications.list()] == ["welcome"]
+
+
+def test_limits_of_the_services_hold(fake: FakePulse) -> None:
+    ada, ben = fake.join("ada"), fake.join("ben")
+    now = datetime.now(UTC)
+    for _ in range(5000):
+        stranger = factories.user().id
+        fake._world.follows[ada.id, stranger] = Tie(stranger, ada.id, stranger, now)
+    with pytest.raises(Conflict) as full:
+        ada.pulse.social.follow(ben.id)
+    assert full.value.code == "following_too_many"
+    with pytest.raises(InvalidRequest, match="must begin with https://"):
+        ada.pulse.notifications.register_device("http://push.example", p256dh="AA", auth="AA")
+
+
+@pytest.mark.parametrize("after", [-1, 2**63])
+def test_a_position_that_is_none_is_refused(fake: FakePulse, after: int) -> None:
+    with pytest.raises(InvalidInput), fake.join("ada").pulse.realtime.messages(after=after):
+        pass
 
 
 def test_frames_and_notifications_can_be_made_up(fake: FakePulse) -> None:
