@@ -47,6 +47,9 @@ class Surroundings:
     """Of each service. A name stands for all addresses that it resolves to."""
     redis: Address
     """Where Kong counts requests."""
+    redis_user: str = GATEWAY
+    redis_tls: bool = False
+    """Whether Redis is reached with TLS; its certificate must be good for the name above."""
     folder: str = MOUNTED
     """What to put before the names of the gateway's own files."""
     description: str = MOUNTED

@@ -17,7 +17,6 @@ from pulse_cli.stack.model import ROUTES, SERVICE_NAMES, Stack
 
 CONFIG = "kong.yml"
 SETTINGS = "kong.conf"
-REDIS_USER = "gateway"
 SOCKET = "websocket"
 """Marks the routes that may be upgraded."""
 
@@ -127,12 +126,17 @@ def _rate_limit(where: Surroundings, rate: int) -> str:
             "redis": {
                 "host": where.redis.host,
                 "port": where.redis.port,
-                "username": REDIS_USER,
+                "username": where.redis_user,
                 "password": REDIS_PASSWORD,
                 "timeout": 500,
+                **(_redis_tls(where.redis.host) if where.redis_tls else {}),
             },
         }
     )
+
+
+def _redis_tls(host: str) -> dict[str, object]:
+    return {"ssl": True, "ssl_verify": True, "server_name": host}
 
 
 def _tokens_checked() -> str:

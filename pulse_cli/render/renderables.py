@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from pulse_cli.render import compose, docker, envoy, kong, prometheus
+from pulse_cli.render import compose, docker, envoy, kong, kubernetes, prometheus
 from pulse_cli.stack.model import Stack
 
 Files = Mapping[str, str]
@@ -20,6 +20,7 @@ RENDERABLES: Mapping[str, Callable[[Stack], Files]] = {
     "envoy": envoy.files,
     "compose": compose.files,
     "docker": docker.files,
+    "kubernetes": kubernetes.files,
     "prometheus": prometheus.files,
 }
 """What each renderable's files are."""

@@ -59,6 +59,8 @@ class Managed(Frozen):
     """Who may create roles and databases there; the migrations alone use it."""
     postgres_connections: Annotated[int, Field(ge=50, le=10_000)] = 400
     """Its `max_connections`. Services that may need more are given PgBouncer."""
+    postgres_replica: HostName | None = None
+    """A standby that serves reads; without one the server is asked for all."""
     redis: HostName | None = None
     rabbitmq: HostName | None = None
     rabbitmq_user: str = "pulse"

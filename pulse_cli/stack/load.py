@@ -43,7 +43,9 @@ class _Layers:
         """
         table = self.values
         for part in key[:-1]:
-            table = table.setdefault(part, {})
+            if table.get(part) is None:  # a table that by default is not there
+                table[part] = {}
+            table = table[part]
             if not isinstance(table, dict):
                 return
         if isinstance(value, dict) and value:

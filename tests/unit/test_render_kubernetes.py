@@ -1,0 +1,354 @@
+"""The Kubernetes package: what kustomize makes of it, by the API's own schemas and by our rules."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from functools import cache
+from importlib.resources import files as resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+import kubernetes_validate
+import pytest
+import yaml
+
+from pulse_cli.errors import ConfigError
+from pulse_cli.render import kubernetes
+from pulse_cli.render.kubernetes.drain import DRAIN
+from pulse_cli.render.kubernetes.stores import STATEMENT_MILLISECONDS, peak_connections, pooled
+from pulse_cli.stack.load import load_stack
+from pulse_cli.stack.model import CALLS, SERVICE_NAMES, Stack
+from services.kit import app as kit_app
+from services.kit import db as kit_db
+from tests.unit.custom_kinds import SCHEMAS
+from tests.unit.kustomize import LOADER, Document, build
+
+OVERLAYS = ("dev", "production", "aws", "gcp", "azure", "istio")
+VERSIONS = ("1.30", "1.31", "1.32", "1.33", "1.34")
+GOLDEN = Path(__file__).parents[1] / "golden" / "kubernetes"
+DIGEST = re.compile(r"\b(\w+-settings|gateway-listen|peers|stores)-[a-z0-9]{10}\b")
+DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+FULL = "production"
+"""Whose golden file is whole; the others' are what differs from it."""
+
+WITH_ALL: dict[str, object] = {
+    "kubernetes.overlay": "istio",
+    "kubernetes.secret_store": "vault",
+    "kubernetes.canary": {"service": "posts", "image": "pulse-services:next", "percent": 20},
+    "observability.otlp_endpoint": "http://otel.monitoring:4318",
+    "services.posts.replicas": 3,
+}
+
+
+def configured(**settings: object) -> Stack:
+    return load_stack(Path("/nowhere"), settings, {})
+
+
+@cache
+def package(everything: bool = False) -> dict[str, str]:
+    return kubernetes.files(configured(**WITH_ALL) if everything else configured())
+
+
+@cache
+def built(overlay: str, everything: bool = False) -> list[Document]:
+    return build(package(everything), f"overlays/{overlay}")
+
+
+def of_kind(overlay: str, kind: str, everything: bool = False) -> dict[str, Document]:
+    found = (one for one in built(overlay, everything) if one["kind"] == kind)
+    return {one["metadata"]["name"]: one for one in found}
+
+
+def pod_specs(overlay: str) -> Iterator[tuple[str, Document]]:
+    for kind in ("Deployment", "StatefulSet", "Job"):
+        for name, one in of_kind(overlay, kind).items():
+            yield name, one["spec"]["template"]["spec"]
+
+
+def containers(spec: Document) -> list[Document]:
+    return [*spec.get("initContainers", ()), *spec["containers"]]
+
+
+def distinct(everything: bool) -> list[Document]:
+    """Every object of every overlay, those that are the same once."""
+    found = {json.dumps(one, sort_keys=True): one for o in OVERLAYS for one in built(o, everything)}
+    return list(found.values())
+
+
+def strict_schemas(version: str) -> Traversable:
+    """Where kubernetes-validate packs the strict schemas of a version."""
+    folder = resources(kubernetes_validate) / "kubernetes-json-schema"
+    return folder / f"v{version}.0-local-strict"
+
+
+@cache
+def validator(version: str, kind: str, api: str) -> Any:
+    """The strict schema of a kind in a version of Kubernetes."""
+    group, _, release = api.rpartition("/")
+    name = "-".join(filter(None, (kind.lower(), group.partition(".")[0], release)))
+    schema = json.loads((strict_schemas(version) / f"{name}.json").read_text())
+    schema["$id"] = f"schema:///{name}.json"
+    return jsonschema_rs.validator_for(schema, registry=definitions(version))
+
+
+@cache
+def definitions(version: str) -> Any:
+    whole = json.loads((strict_schemas(version) / "_definitions.json").read_text())
+    return jsonschema_rs.Registry([("schema:///api/_definitions.json", whole)])
+
+
+@pytest.mark.parametrize("everything", [False, True])
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_object_follows_the_strict_schema_of_its_kind(version: str, everything: bool) -> None:
+    wrong: list[str] = []
+    for one in distinct(everything):
+        custom = SCHEMAS.get((one["apiVersion"], one["kind"]))
+        # A kind that nobody has a schema for is a failure of the look-up, not a pass.
+        rules = custom or validator(version, one["kind"], one["apiVersion"])
+        wrong += [f"{one['kind']} {one['metadata']['name']}: {e}" for e in rules.iter_errors(one)]
+    assert wrong == []
+
+
+def test_the_schemas_are_strict() -> None:
+    service = of_kind("dev", "Service")["posts"]
+    assert validator("1.34", "Service", "v1").is_valid(service)
+    assert not validator("1.34", "Service", "v1").is_valid({**service, "extra": 1})
+    kubernetes_validate.validate(service, "1.34", strict=True)
+
+
+def reviewed(overlay: str) -> str:
+    """An overlay for people: without the gateway's policies, which are reviewed elsewhere."""
+    documents = copy.deepcopy(built(overlay))
+    for one in documents:
+        if "kong.yml" in one.get("data", {}):
+            one["data"]["kong.yml"] = "(what `pulse render kong` shows)"
+    text: str = yaml.dump_all(documents, Dumper=DUMPER, sort_keys=True)
+    return DIGEST.sub(r"\1-DIGEST", text)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_overlays_are_as_they_were_reviewed(overlay: str) -> None:
+    """Run with PULSE_TEST_GOLDEN=write after a change that is meant, and read what differs."""
+    text = whole = reviewed(FULL)
+    file = GOLDEN / f"{overlay}.yaml"
+    if overlay != FULL:
+        lines = difflib.unified_diff(
+            whole.splitlines(), reviewed(overlay).splitlines(), FULL, overlay, lineterm="", n=2
+        )
+        text = "".join(f"{line}\n" for line in lines)
+        file = GOLDEN / f"{overlay}.diff"
+    if os.environ.get("PULSE_TEST_GOLDEN") == "write":
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    assert text == file.read_text()
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="no kubectl to compare with")
+@pytest.mark.parametrize("everything", [False, True])
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_kubectl_builds_the_same(overlay: str, everything: bool, tmp_path: Path) -> None:
+    for path, text in package(everything).items():
+        file = tmp_path / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    done = subprocess.run(
+        ["kubectl", "kustomize", str(tmp_path / "overlays" / overlay)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    theirs = list(yaml.load_all(done.stdout, LOADER))
+    theirs.sort(key=lambda one: (one["kind"], one["metadata"]["name"]))
+    assert theirs == built(overlay, everything)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_pods_keep_to_the_restricted_standard(overlay: str) -> None:
+    """https://kubernetes.io/docs/concepts/security/pod-security-standards, and a bit more."""
+    labels = of_kind(overlay, "Namespace")["pulse"]["metadata"]["labels"]
+    assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
+    for name, spec in pod_specs(overlay):
+        assert spec["automountServiceAccountToken"] is False, name
+        assert spec["serviceAccountName"] in of_kind(overlay, "ServiceAccount"), name
+        pod = spec["securityContext"]
+        assert pod["runAsNonRoot"] and pod["runAsUser"] > 0, name
+        assert pod["seccompProfile"] == {"type": "RuntimeDefault"}, name
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & set(spec), name
+        for volume in spec["volumes"]:
+            assert set(volume) - {"name"} <= {"configMap", "emptyDir", "secret"}, name
+        for container in containers(spec):
+            own = container["securityContext"]
+            assert own["allowPrivilegeEscalation"] is False
+            assert own["capabilities"] == {"drop": ["ALL"]}
+            assert own["readOnlyRootFilesystem"] is True
+            for bound in ("requests", "limits"):
+                assert set(container["resources"][bound]) == {"cpu", "memory", "ephemeral-storage"}
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_rollouts_lose_no_request(overlay: str) -> None:
+    for name, one in of_kind(overlay, "Deployment").items():
+        spec = one["spec"]
+        assert spec["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}, name
+        pod = spec["template"]["spec"]
+        main = pod["containers"][0]
+        pause = main["lifecycle"]["preStop"]["sleep"]["seconds"]
+        assert pause == DRAIN.announce
+        drains = kit_app._SHUTDOWN_SECONDS if name in SERVICE_NAMES else DRAIN.gateway
+        assert pod["terminationGracePeriodSeconds"] >= pause + drains, name
+        probes = [json.dumps(main[f"{p}Probe"]) for p in ("startup", "readiness", "liveness")]
+        assert len(set(probes)) == 3, name
+        assert name in of_kind(overlay, "PodDisruptionBudget")
+        assert pod["topologySpreadConstraints"] and pod["affinity"]["podAntiAffinity"]
+
+
+def test_network_policies_are_the_graph_of_calls() -> None:
+    policies = of_kind("dev", "NetworkPolicy")
+    denied = policies["default-deny"]["spec"]
+    assert denied == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    behind = {"users", "posts", "events", "messaging", "social", "notifications"}
+    for name in SERVICE_NAMES:
+        spec = policies[name]["spec"]
+        callers = {caller for caller in SERVICE_NAMES if name in CALLS[caller]}
+        assert _pods(spec["ingress"], "from") == callers | (
+            {"gateway"} if name in behind else set()
+        )
+        assert _pods(spec["egress"], "to") == set(CALLS[name])
+    assert _pods(policies["gateway"]["spec"]["egress"], "to") == behind
+    stores = policies["stores-of-service"]["spec"]["egress"]
+    assert _pods(stores, "to") == {"postgres", "redis", "rabbitmq"}
+    assert _pods(policies["stores-of-migration"]["spec"]["egress"], "to") == {"postgres"}
+
+
+def _pods(rules: list[Document], side: str) -> set[str]:
+    ends = (end for rule in rules for end in rule.get(side, ()) if "podSelector" in end)
+    return {end["podSelector"]["matchLabels"]["app.kubernetes.io/name"] for end in ends}
+
+
+def test_every_pod_has_a_policy_for_both_directions() -> None:
+    for overlay in OVERLAYS:
+        policies = of_kind(overlay, "NetworkPolicy")
+        for name, _ in pod_specs(overlay):
+            app = "migrate" if name.startswith("migrate-") else name
+            assert app == "migrate" or app in policies, (overlay, name)
+
+
+def test_authorization_is_the_graph_of_calls() -> None:
+    policies = of_kind("istio", "AuthorizationPolicy", everything=True)
+    assert policies["default-deny"]["spec"] == {}
+    for name in SERVICE_NAMES:
+        allowed: dict[str, set[str]] = {}
+        for rule in policies[name]["spec"]["rules"]:
+            for principal in rule["from"][0]["source"].get("principals", ()):
+                paths = rule["to"][0]["operation"]["paths"]
+                allowed[principal.rpartition("/")[2]] = set(paths)
+        callers = {caller for caller in SERVICE_NAMES if name in CALLS[caller]}
+        assert set(allowed) == callers | {"gateway"}
+        assert all(allowed[caller] == {"/internal/*"} for caller in callers)
+        assert not any(path.startswith("/internal") for path in allowed["gateway"])
+    assert of_kind("istio", "PeerAuthentication")["default"]["spec"]["mtls"] == {"mode": "STRICT"}
+
+
+def test_a_canary_gets_its_share() -> None:
+    routes = of_kind("istio", "VirtualService", everything=True)
+    shares = {
+        route["destination"]["subset"]: route["weight"]
+        for route in routes["posts"]["spec"]["http"][0]["route"]
+    }
+    assert shares == {"stable": 80, "canary": 20}
+    canary = of_kind("istio", "Deployment", everything=True)["posts-canary"]["spec"]
+    stable = of_kind("istio", "Deployment", everything=True)["posts"]["spec"]
+    assert canary["selector"] != stable["selector"]
+    assert canary["template"]["spec"]["containers"][0]["image"] == "pulse-services:next"
+    assert "posts-canary" not in of_kind("istio", "Deployment")
+
+
+def test_no_secret_and_no_reference_to_nothing() -> None:
+    for overlay in OVERLAYS:
+        assert not of_kind(overlay, "Secret")
+        maps = of_kind(overlay, "ConfigMap")
+        for name, spec in pod_specs(overlay):
+            for container in containers(spec):
+                for source in container.get("envFrom", ()):
+                    assert source["configMapRef"]["name"] in maps, (overlay, name)
+            for volume in spec["volumes"]:
+                own = volume.get("configMap", {"optional": True})
+                assert own.get("optional") or own["name"] in maps, (overlay, name)
+    made = set(of_kind("production", "ExternalSecret", everything=True))
+    mounted = {
+        volume["secret"]["secretName"]
+        for name, spec in pod_specs("production")
+        for volume in spec["volumes"]
+        if "secret" in volume and not volume["secret"].get("optional")
+    }
+    assert made >= mounted - {"pgbouncer"}
+
+
+@pytest.mark.parametrize("overlay", ["production", "aws", "gcp", "azure"])
+def test_managed_stores_are_reached_with_tls(overlay: str) -> None:
+    maps = {
+        name.rpartition("-")[0]: one["data"] for name, one in of_kind(overlay, "ConfigMap").items()
+    }
+    assert maps["stores"]["SERVICE_REDIS_TLS"] == maps["stores"]["SERVICE_RABBITMQ_TLS"] == "true"
+    assert maps["migrate-settings"]["PGSSLMODE"].startswith("verify-")
+    assert '"ssl": true' in maps["gateway-settings"]["kong.yml"]
+    assert "server_tls_sslmode = verify-" in maps["pgbouncer-settings"]["pgbouncer.ini"]
+    service = of_kind(overlay, "Service")["gateway"]["spec"]
+    assert [port["port"] for port in service["ports"]] == [443]
+    assert service["externalTrafficPolicy"] == "Local"
+    assert not of_kind(overlay, "StatefulSet")
+
+
+def test_a_pooler_is_there_when_connections_may_run_out_and_then_they_do_not() -> None:
+    default = configured()
+    assert peak_connections(default) == 6 * 6 * 11 + 10
+    assert pooled(default)
+    roomy = configured(**{"kubernetes.managed.postgres_connections": 406})
+    assert not pooled(roomy)
+    names = {one["metadata"]["name"] for one in build(kubernetes.files(roomy), "overlays/aws")}
+    assert "pgbouncer" not in names
+
+    ini = next(
+        one["data"]["pgbouncer.ini"]
+        for name, one in of_kind("production", "ConfigMap").items()
+        if name.startswith("pgbouncer-settings")
+    )
+    sizes = [int(part.partition("=")[2]) for part in ini.split() if part.startswith("pool_size=")]
+    pods = of_kind("production", "Deployment")["pgbouncer"]["spec"]["replicas"]
+    assert pods * sum(sizes) <= default.kubernetes.managed.postgres_connections
+    assert kit_db._STATEMENT_MILLISECONDS == STATEMENT_MILLISECONDS
+
+
+def test_too_few_connections_even_for_a_pooler_are_refused_with_the_sum() -> None:
+    few = configured(**{"kubernetes.managed.postgres_connections": 60})
+    with pytest.raises(ConfigError, match=r"= 60 is too few even with PgBouncer: .* 72 sessions"):
+        kubernetes.files(few)
+
+
+def test_the_job_of_migrations_is_another_with_another_image() -> None:
+    def job(**settings: object) -> str:
+        documents = build(kubernetes.files(configured(**settings)), "overlays/dev")
+        return next(str(one["metadata"]["name"]) for one in documents if one["kind"] == "Job")
+
+    ours = {"images.services": "registry.example.org:5000/pulse/services:1.4.2_RC"}
+    assert job(**ours).startswith("migrate-1-4-2-rc-")
+    assert job() != job(**ours)
+    assert job() == job()
+
+
+def test_autoscaling_goes_by_processors_and_requests() -> None:
+    scalers = of_kind("production", "HorizontalPodAutoscaler")
+    assert set(scalers) == {*SERVICE_NAMES, "gateway"}
+    kinds = [metric["type"] for metric in scalers["posts"]["spec"]["metrics"]]
+    assert kinds == ["Resource", "Pods"]
+    assert "replicas" not in of_kind("production", "Deployment")["posts"]["spec"]
+    assert not of_kind("dev", "HorizontalPodAutoscaler")
