@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
+from redis.asyncio import Redis
 
 from pulse_cli.errors import ConfigError
 from pulse_cli.programs import local_environment, service_environment
@@ -14,7 +16,8 @@ from pulse_cli.stack.model import Stack
 from pulse_cli.targets.local import ports
 from pulse_cli.targets.local.plan import REPLICA, plan
 from pulse_cli.targets.local.standby import DATA, PRIMARY, STARTED, unfit
-from services.kit.replica import Horizon
+from services.kit.ids import new_id
+from services.kit.replica import MARK_SECONDS, Horizon, Replica
 
 CONTROL = """Database system identifier:           {system}
 Database cluster state:               {state}
@@ -53,6 +56,74 @@ def test_a_replica_that_stands_still_is_ever_further_behind() -> None:
     assert horizon.complete_at == -math.inf
     horizon.reached(999)
     assert horizon.complete_at == 999.0
+
+
+NOW = 1000.0
+
+
+@pytest.fixture
+def still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time stands still."""
+    monkeypatch.setattr("services.kit.replica.monotonic", lambda: NOW)
+
+
+class Marks:
+    """Redis, as far as it keeps one user's mark."""
+
+    def __init__(self) -> None:
+        self.age: float | None = None
+        self.away = False
+
+    async def pttl(self, key: str) -> int:
+        assert key.startswith("posts:wrote:")
+        if self.away:
+            raise ConnectionError
+        return -2 if self.age is None else int((MARK_SECONDS - self.age) * 1000)
+
+
+def watched(marks: Marks, behind: float) -> Replica:
+    """A replica that has what was committed so many seconds ago, and perhaps nothing since."""
+    replica = Replica(cast("Redis", marks), "posts", server="", replica="", name="test")
+    known = cast("Any", replica)._horizon
+    known.asked(NOW - behind, 1)
+    known.reached(1)
+    return replica
+
+
+@pytest.mark.usefixtures("still")
+@pytest.mark.parametrize(
+    ("age", "behind", "served"),
+    [
+        (None, 0.5, True),
+        (None, 1.5, True),
+        (None, 2.5, False),
+        (0.3, 0.5, False),
+        (0.7, 0.5, True),
+        (4.9, 2.5, False),
+        (0.5, math.inf, False),
+    ],
+)
+async def test_who_wrote_since_is_served_by_the_server(
+    age: float | None, behind: float, served: bool
+) -> None:
+    marks = Marks()
+    marks.age = age
+    assert await watched(marks, behind).serves(new_id()) is served
+
+
+@pytest.mark.usefixtures("still")
+async def test_without_a_user_the_server_is_read() -> None:
+    assert not await watched(Marks(), 0.1).serves(None)
+
+
+@pytest.mark.usefixtures("still")
+async def test_while_redis_is_away_and_for_a_while_after_the_server_is_read() -> None:
+    marks = Marks()
+    replica = watched(marks, 0.0)
+    marks.away = True
+    assert not await replica.serves(new_id())
+    marks.away = False
+    assert not await replica.serves(new_id())  # marks may have been lost meanwhile
 
 
 @pytest.fixture
