@@ -6,6 +6,7 @@ or reorder a line.
 
 from __future__ import annotations
 
+import logging
 import unicodedata
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -14,7 +15,7 @@ from uuid import UUID
 from pydantic import BaseModel
 from rich.text import Text
 
-from pulse_cli.output import table
+from pulse_cli.output import people, table
 from pulse_sdk import Pulse, PulseError
 from pulse_sdk.contract.messaging import (
     ErrorFrame,
@@ -108,6 +109,18 @@ def line_of(frame: BaseModel, named: Named) -> str:
             return f"{now} {plain(error.code)}: {plain(error.detail)}"
         case _:
             return f"{now} {plain(frame.model_dump_json())}"
+
+
+def tell_of_breaks() -> None:
+    """From now on, say on stderr when the connection is lost and when it is made again."""
+
+    class Told(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            people().print(plain(record.getMessage()), markup=False, soft_wrap=True)
+
+    log = logging.getLogger("pulse_sdk.realtime")
+    log.addHandler(Told())
+    log.setLevel(logging.INFO)
 
 
 def _about(one: Notification) -> str:

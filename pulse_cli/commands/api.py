@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from pulse_sdk import Pulse
+    from pulse_sdk.contract.users import User
 
 api = typer.Typer(
     name="api",
@@ -37,33 +38,56 @@ Key = Annotated[
     str | None,
     typer.Option("--idempotency-key", help="Repeated with the same key, it happens once."),
 ]
+PasswordStdin = Annotated[
+    bool, typer.Option("--password-stdin", help="Read the password from stdin's first line.")
+]
 WrittenText = Annotated[str, typer.Argument(metavar="TEXT", help="A lone - reads it from stdin.")]
+
+
+@api.command()
+def register(
+    ctx: typer.Context,
+    username: Annotated[str, typer.Argument(help="3 to 30 letters, digits and underscores.")],
+    email: Annotated[str, typer.Option(help="Where the account can be reached.")],
+    name: Annotated[
+        str | None, typer.Option(help="What others see; the username by default.")
+    ] = None,
+    password_stdin: PasswordStdin = False,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make an account and log in; the password is asked for."""
+    from pulse_cli.api.client import address, connected
+    from pulse_cli.api.session import Session
+
+    url = address(Root.of(ctx), url)
+    password = _password(password_stdin, new=True)
+    with connected(url, None) as client:
+        made = client.auth.register(
+            email=email, username=username, password=password, display_name=name or username
+        )
+    Session(url).begin(made.tokens)
+    _print_login(url, made.user, as_json)
 
 
 @api.command()
 def login(
     ctx: typer.Context,
     username: Annotated[str, typer.Argument(help="Or the email address.")],
-    password_stdin: Annotated[
-        bool, typer.Option("--password-stdin", help="Read the password from stdin's first line.")
-    ] = False,
+    password_stdin: PasswordStdin = False,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
     """Log in; the password is asked for, and the session is kept for later commands."""
     from pulse_cli.api.client import address, connected
     from pulse_cli.api.session import Session
-    from pulse_cli.output import emit_json
 
     url = address(Root.of(ctx), url)
     password = _password(password_stdin)
     with connected(url, None) as client:
         Session(url).begin(client.auth.login(username, password))
         me = client.users.me()
-    if as_json:
-        emit_json({"url": url, "user": me.model_dump(mode="json")})
-    else:
-        print(f"logged in at {url} as {me.username}")
+    _print_login(url, me, as_json)
 
 
 @api.command()
@@ -228,11 +252,12 @@ def tail(
     """Print messages, notifications, and who writes, comes and goes, as it happens."""
     from itertools import islice
 
-    from pulse_cli.api.shown import line_of, names
+    from pulse_cli.api.shown import line_of, names, tell_of_breaks
     from pulse_cli.output import people
 
     with _client(ctx, url) as client, client.realtime.frames(after=after) as frames:
         named = names(client)
+        tell_of_breaks()
         people().print(f"listening at {client.flow.base_url}; Ctrl-C ends it", markup=False)
         for frame in islice(frames, count):
             print(frame.model_dump_json() if as_json else line_of(frame, named), flush=True)
@@ -247,13 +272,24 @@ def _client(ctx: typer.Context, url: str | None) -> AbstractContextManager[Pulse
     return connected(where, Session(where))
 
 
-def _password(from_stdin: bool) -> str:
+def _print_login(url: str, user: User, as_json: bool) -> None:
+    from pulse_cli.output import emit_json
+
+    if as_json:
+        emit_json({"url": url, "user": user.model_dump(mode="json")})
+    else:
+        print(f"logged in at {url} as {user.username}")
+
+
+def _password(from_stdin: bool, *, new: bool = False) -> str:
     if from_stdin:
         password = sys.stdin.readline().rstrip("\r\n")
     elif sys.stdin.isatty():
         from getpass import getpass
 
         password = getpass("Password: ")
+        if new and getpass("The same again: ") != password:
+            raise ConfigError("the two passwords differ")
     else:
         raise ConfigError(
             "there is no terminal to ask for the password; hand it in with --password-stdin"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Generator
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, SecretStr
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
-from pulse_sdk._flow import Flow, OpenSocket, RefreshTokens, Step, bearer, log
+from pulse_sdk._flow import Flow, OpenSocket, RefreshTokens, Step, bearer
 from pulse_sdk.contract.messaging import MessageFrame
 from pulse_sdk.errors import (
     AnswerError,
@@ -19,6 +20,8 @@ from pulse_sdk.errors import (
     answer_error,
 )
 from pulse_sdk.realtime._wire import read_frame
+
+log = logging.getLogger("pulse_sdk.realtime")
 
 _TOKEN_EXPIRED = 4401
 """The server's close code for a connection whose access token has ended."""
@@ -56,9 +59,11 @@ class Line:
             wait = self._wait(failure)
             if wait is None:
                 raise
-            log.info("%s; next attempt in %.2f s", failure, wait)
+            log.debug("%s; next attempt in %.2f s", failure, wait)
             self.pause = wait
             return None
+        if self._established:
+            log.info("connected to %s again", self._flow.websocket_url)
         self._established = True
         self._opened_at = time.monotonic()
         self._attempts = 0
