@@ -125,7 +125,10 @@ async def observed(request: web.Request, handler: Handler) -> web.StreamResponse
                 child = _children[key] = REQUESTS.labels(*map(str, key))
             child.observe(elapsed)
         if status >= 500:
-            log.warning("%s %s answered %d in %.3f s", request.method, key[1], status, elapsed)
+            # A probe asks again and again while something is away, and is told so each time.
+            level = logging.DEBUG if key[1].startswith("/health") else logging.WARNING
+            told = (request.method, key[1], status, elapsed)
+            log.log(level, "%s %s answered %d in %.3f s", *told)
         if span is not None:
             attributes: dict[str, str | int] = {
                 "http.route": key[1],

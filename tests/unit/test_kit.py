@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -291,6 +292,24 @@ async def test_an_answer_names_what_was_away() -> None:
         for query, named in (("without=b&without=a&without=b", "a, b"), ("", None)):
             async with client.get(f"/?{query}") as response:
                 assert response.headers.get(DEGRADED_HEADER) == named
+
+
+@pytest.mark.parametrize(
+    ("path", "level"), [("/health/ready", logging.DEBUG), ("/api", logging.WARNING)]
+)
+async def test_only_probes_may_be_refused_in_silence(
+    caplog: pytest.LogCaptureFixture, path: str, level: int
+) -> None:
+    async def refuse(_: web.Request) -> web.Response:
+        return web.Response(status=503)
+
+    app = web.Application(middlewares=[observed])
+    app.router.add_get(path, refuse)
+    caplog.set_level(logging.DEBUG, "services.kit.observe")
+    async with TestClient(TestServer(app)) as client:
+        assert (await client.get(path)).status == 503
+    (told,) = [record for record in caplog.records if record.name == "services.kit.observe"]
+    assert (told.levelno, path in told.getMessage()) == (level, True)
 
 
 async def test_a_swallowed_cancellation_is_raised_all_the_same() -> None:
