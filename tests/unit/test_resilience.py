@@ -12,7 +12,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer
+from aiohttp.test_utils import TestServer, unused_port
 
 from pulse_sdk.breaker import Breaker, BreakerPolicy, Outcome, State
 from pulse_sdk.contract.common import Problem
@@ -176,7 +176,8 @@ class Peer:
 
 
 @asynccontextmanager
-async def _peer(tmp_path: Path, *answers: Answer) -> AsyncIterator[Peer]:
+async def _peer(tmp_path: Path, *answers: Answer | None) -> AsyncIterator[Peer]:
+    """A service with an instance for each answer; where there is None, nobody listens."""
     urls: list[str] = []
     servers: list[TestServer] = []
     settings: Settings = _settings("social").model_copy(
@@ -185,6 +186,9 @@ async def _peer(tmp_path: Path, *answers: Answer) -> AsyncIterator[Peer]:
     async with open_peers(settings) as peers:
         peer = Peer(peers)
         for answer in answers:
+            if answer is None:
+                urls.append(f"http://127.0.0.1:{unused_port()}")
+                continue
 
             async def handle(request: web.Request, answer: Answer = answer) -> web.Response:
                 peer.asked.append(request)
@@ -233,6 +237,43 @@ async def test_a_call_goes_on_to_the_next_instance(tmp_path: Path) -> None:
     async with _peer(tmp_path, _hung, _broken, _well) as peer:
         for _ in range(3):
             assert await peer.ask(1.0) == 1
+
+
+async def test_an_instance_that_restarts_is_passed_over(tmp_path: Path) -> None:
+    async with _peer(tmp_path, None, _well) as peer:
+        for _ in range(10):
+            assert await peer.ask(1.0) == 1
+        assert len(peer.asked) == 10  # its breaker stays closed, for each call went well
+
+
+async def test_after_its_time_an_open_breaker_lets_one_call_see_whether_all_is_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later = 0.0
+    monkeypatch.setattr("services.kit.peers.monotonic", lambda: time.monotonic() + later)
+    answers = [_broken] * 15
+    probed, goes_on = asyncio.Event(), asyncio.Event()
+
+    async def recovering(request: web.Request) -> web.Response:
+        if answers:
+            return await answers.pop()(request)
+        probed.set()
+        await goes_on.wait()
+        return await _well(request)
+
+    async with _peer(tmp_path, recovering) as peer:
+        for _ in range(5):
+            await peer.refused(5.0)
+        later = 29.0
+        assert (await peer.refused())[0] == 503
+        assert len(peer.asked) == 15  # three attempts a call, and none of the sixth
+        later = 31.0
+        probing = asyncio.create_task(peer.ask(5.0))
+        await probed.wait()
+        assert (await peer.refused())[0] == 503  # one call is enough to see
+        goes_on.set()
+        assert await probing == await peer.ask() == 1
+        assert len(peer.asked) == 17
 
 
 async def test_a_call_fails_in_time_and_then_at_once(tmp_path: Path) -> None:
