@@ -1,9 +1,9 @@
 """What reading a feed costs the social service as people and posts grow.
 
-`python benchmarks/feed.py 1000:20 1000:80 10000:20 100000:2` seeds an isolated stack for each
-number of users (`USERS:POSTS_PER_USER`, the same users once) and reads the feeds of some of them
-from the service itself, one request at a time: first while they have no timeline, then again and
-again, then five pages deep. `--graph FILE` takes the people of an edge list instead; then each
+`python benchmarks/feed.py` seeds an isolated stack for each number of users and reads the feeds of
+some of them from the service itself, one request at a time: first while they have no timeline, then
+again and again, then five pages deep. Sizes may be given (`USERS:POSTS_PER_USER`, the same users
+once); 100000:2 takes minutes. `--graph FILE` takes the people of an edge list instead; then each
 argument is `POSTS_PER_USER`. Times are what a client on the same machine waits, bodies included.
 """
 
@@ -34,6 +34,8 @@ from pulse_cli.stack.model import Stack
 from services.kit.ids import new_id
 
 PULSE = Path(sys.executable).with_name("pulse")
+SIZES = ("1000:20", "1000:80", "10000:20")
+GRAPH_SIZES = ("20", "80")
 READERS = 300
 WARM_READS = 5
 DEEP_PAGE = 5
@@ -160,12 +162,13 @@ def _percentiles(times: list[float]) -> str:
 def main() -> None:
     """Entry point."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("sizes", nargs="+", help="USERS:POSTS_PER_USER, or POSTS_PER_USER")
+    parser.add_argument("sizes", nargs="*", help="USERS:POSTS_PER_USER, or POSTS_PER_USER")
     parser.add_argument("--graph", help="an edge list")
     options = parser.parse_args()
+    usual = SIZES if options.graph is None else GRAPH_SIZES
     rows: list[Row] = []
     sizes: dict[tuple[str, ...], list[int]] = {}
-    for size in options.sizes:
+    for size in options.sizes or usual:
         users, _, posts = size.rpartition(":")
         people = ["--graph", options.graph] if options.graph else ["--users", users]
         sizes.setdefault(tuple(people), []).append(int(posts))
