@@ -83,12 +83,12 @@ class AsyncConnection:
         """Carry the step out."""
         await asyncio.sleep(step.seconds)
 
-    async def fetch(self, step: FetchToken) -> str:
+    async def fetch(self, step: FetchToken) -> object:
         """Carry the step out; a source that is not asynchronous is asked in a thread."""
         ask: Any = step.source.token
         if inspect.iscoroutinefunction(ask):
-            return str(await ask(secret(step.refused)))
-        return str(await asyncio.to_thread(ask, secret(step.refused)))
+            return await ask(secret(step.refused))
+        return await asyncio.to_thread(ask, secret(step.refused))
 
     async def aclose(self) -> None:
         """Close the connections, unless they are those of a client that was given."""

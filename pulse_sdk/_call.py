@@ -83,7 +83,7 @@ def header_text(name: str, text: str) -> str:
     Raises:
         InvalidInput: It is empty, or has white space or characters outside ASCII.
     """
-    if not _HEADER_TEXT.fullmatch(text):
+    if not isinstance(text, str) or not _HEADER_TEXT.fullmatch(text):
         raise InvalidInput.of(name, "must be visible ASCII characters without white space")
     return text
 

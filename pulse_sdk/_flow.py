@@ -26,6 +26,7 @@ from pulse_sdk.contract.users import Refresh, Tokens
 from pulse_sdk.errors import (
     CircuitOpen,
     ConnectionFailed,
+    InvalidInput,
     NotAuthenticated,
     PulseError,
     ServerError,
@@ -215,8 +216,8 @@ class Flow:
             try:
                 yield from self._renew(stale, until)
             except Exception as error:
-                if stale is None:
-                    raise
+                if stale is None or credentials.access_token != stale:
+                    raise  # There is none, or the new one could not be stored.
                 # The old one may do for this call; whether it does is the server's to say.
                 log.info("the access token could not be renewed yet: %s", error)
                 credentials.put_off()
@@ -315,12 +316,20 @@ class Flow:
 
 
 def refresh_call(refresh_token: SecretStr | str) -> Call[Tokens]:
-    """Exchange a refresh token. Not repeated: each works once, and an answer may have got lost."""
+    """Exchange a refresh token. Not repeated: each works once, and an answer may have got lost.
+
+    Raises:
+        InvalidInput: It is none.
+    """
+    try:
+        body = Refresh.model_validate({"refresh_token": refresh_token})
+    except ValidationError as error:
+        raise InvalidInput.from_validation(error) from None
     return Call(
         "POST",
         ("auth", "refresh"),
         Tokens,
-        body=Refresh.model_validate({"refresh_token": refresh_token}),
+        body=body,
         authenticated=False,
         tokens=lambda tokens: tokens,
         operation="auth.refresh",

@@ -127,7 +127,7 @@ class Credentials:
 
     def keep_access(self, access_token: str) -> None:
         """Act with this access token from now on, until the end that it states itself."""
-        left, life = _left(access_token)
+        left, life = _left(header_text("token", access_token))
         # One that seems over already, on a clock that may be wrong, is for the server to judge.
         self._act_with(access_token, left if left > 0 else math.inf, life)
 

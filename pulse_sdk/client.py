@@ -26,7 +26,7 @@ from pulse_sdk._flow import (
     secret,
 )
 from pulse_sdk.auth import Credentials
-from pulse_sdk.contract.common import Page
+from pulse_sdk.errors import InvalidInput
 from pulse_sdk.hooks import Hooks
 from pulse_sdk.options import Options, Retries
 from pulse_sdk.paging import AsyncListing, Listing
@@ -39,11 +39,12 @@ if TYPE_CHECKING:
     from pulse_sdk._call import Call
     from pulse_sdk.auth import AsyncOnTokens, AsyncTokenSource, OnTokens, TokenSource
     from pulse_sdk.breaker import Breaker
+    from pulse_sdk.contract.common import Page
     from pulse_sdk.contract.users import Tokens
     from pulse_sdk.realtime import AsyncFrames, Frames
 
 T = TypeVar("T")
-PageT = TypeVar("PageT", bound=Page[Any])
+PageT = TypeVar("PageT", bound="Page[Any]")
 FrameT = TypeVar("FrameT", bound=BaseModel)
 
 
@@ -116,6 +117,8 @@ class Pulse(BaseClient):
             timeout=timeout, deadline=deadline, retries=retries, headers=headers
         )
         flow = Flow(checked(base_url), Credentials(token), options, on_tokens)
+        if inspect.iscoroutinefunction(getattr(token, "token", on_tokens)):
+            raise InvalidInput.of("token", "an asynchronous source or store is for AsyncPulse")
         super().__init__(flow)
         self._connection = Connection(http_client)
 

@@ -18,18 +18,18 @@ from pydantic import ValidationError
 
 from pulse_sdk._areas import BLOCKING, Kind
 from pulse_sdk._call import Call
-from pulse_sdk.contract.common import Page
 from pulse_sdk.errors import InvalidInput
 
 if TYPE_CHECKING:
     from pulse_sdk._areas import Areas
     from pulse_sdk.client import AsyncPulse, Pulse
+    from pulse_sdk.contract.common import Page
     from pulse_sdk.paging import AsyncListing, Listing
     from pulse_sdk.raw import Answer, AsyncRawPulse, RawPulse
 
 P = ParamSpec("P")
 T = TypeVar("T")
-PageT = TypeVar("PageT", bound=Page[Any])
+PageT = TypeVar("PageT", bound="Page[Any]")
 ClientT_co = TypeVar("ClientT_co", bound="Areas", covariant=True)
 
 

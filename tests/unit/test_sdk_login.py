@@ -326,6 +326,49 @@ async def test_a_log_in_takes_the_place_of_a_source(caller: Caller) -> None:
     assert source.asked == []
 
 
+async def test_a_store_that_fails_in_a_renewal_is_told(caller: Caller, clock: Clock) -> None:
+    fails = False
+
+    def store(tokens: Tokens | None) -> None:
+        if fails:
+            raise OSError("disk full")
+
+    accounts = Accounts()
+    client = await log_in(caller, accounts, on_tokens=store)
+    clock.pass_(850)
+    fails = True
+    with pytest.raises(OSError, match="disk full"):
+        await caller.do(client.posts.get(ID))
+    await caller.do(client.posts.get(ID))
+    assert accounts.generation == 2
+
+
+def test_what_only_tasks_can_use_is_refused_by_a_blocking_client() -> None:
+    async def store(tokens: Tokens | None) -> None: ...
+
+    with pytest.raises(InvalidInput, match="AsyncPulse"):
+        Pulse("http://pulse", token=AsyncSource())  # type: ignore[arg-type]
+    with pytest.raises(InvalidInput, match="AsyncPulse"):
+        Pulse("http://pulse", on_tokens=store)
+
+
+async def test_a_source_that_gives_no_token_is_told(caller: Caller) -> None:
+    class Empty:
+        def token(self, refused: str | None) -> str:
+            return None  # type: ignore[return-value]
+
+    client = caller.client(Server(httpx.Response(200, json=POST)), token=Empty())
+    with pytest.raises(InvalidInput, match="token: must be visible"):
+        await caller.do(client.posts.get(ID))
+
+
+async def test_a_refresh_token_that_is_none_is_told(caller: Caller) -> None:
+    wrong = Tokens.model_validate({**tokens(0), "refresh_token": "x" * 201})
+    client = caller.client(Server(httpx.Response(401)), token=wrong)
+    with pytest.raises(InvalidInput, match=r"refresh_token: .*at most 200"):
+        await caller.do(client.posts.get(ID))
+
+
 def test_what_is_no_token_is_refused() -> None:
     for token in 7, b"token", object():
         with pytest.raises(InvalidInput, match=r"token: must be"):
