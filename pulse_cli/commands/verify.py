@@ -9,6 +9,7 @@ import typer
 from pulse_cli.context import JSON, Root, service_named
 
 if TYPE_CHECKING:
+    from pulse_cli.verify.gateway.run import Conformance
     from pulse_cli.verify.report import Report
 
 verify = typer.Typer(
@@ -56,7 +57,21 @@ def failover(
     _end(verify_failover(root.target, root.state, name, seconds, rate), as_json)
 
 
-def _end(report: Report, as_json: bool) -> None:
+@verify.command()
+def gateway(ctx: typer.Context, as_json: Annotated[bool, JSON] = False) -> None:
+    """Hold the gateway to each of its policies: a request, and the answer that it promises."""
+    import asyncio
+
+    from pulse_cli.stack.secrets import ensure_secrets
+    from pulse_cli.verify.gateway.run import conformance
+    from pulse_cli.verify.gateway.subject import subject_of
+
+    root = Root.of(ctx)
+    subject = subject_of(root.target.running(), ensure_secrets(root.state))
+    _end(asyncio.run(conformance(subject)), as_json)
+
+
+def _end(report: Report | Conformance, as_json: bool) -> None:
     from pulse_cli.output import data, emit_json
 
     if as_json:

@@ -29,6 +29,9 @@ from pulse_sdk.contract.common import Problem
 from pulse_sdk.contract.messaging import SUBPROTOCOL
 from services import openapi
 
+KINDS: list[GatewayKind] = ["envoy", "kong"] if shutil.which("kong") else ["envoy"]
+"""The gateways of this machine."""
+
 
 class Upstream:
     """A stand-in for a service's instance, which tells what reached it."""
@@ -111,9 +114,9 @@ class Running(NamedTuple):
 
 @asynccontextmanager
 async def standing(
-    stack: Stack, state: Path, kind: GatewayKind, away: ServiceName
+    stack: Stack, state: Path, kind: GatewayKind, away: ServiceName | None = None
 ) -> AsyncIterator[Running]:
-    """Run a gateway before stand-ins for all services but one; `posts-1` is in reserve."""
+    """Run a gateway before stand-ins for all services but `away`; `posts-1` is in reserve."""
     secrets = ensure_secrets(state)
     openapi.write(private_folder(description_folder(state)))
     upstreams = {f"{n}-0": Upstream(f"{n}-0", stack.instance_port(n, 0)) for n in SERVICE_NAMES}

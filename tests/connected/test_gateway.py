@@ -4,7 +4,6 @@ import asyncio
 import base64
 import itertools
 import json
-import shutil
 import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -18,17 +17,16 @@ from websockets.typing import Subprotocol
 
 from pulse_cli.programs import description_folder
 from pulse_cli.render.local import render_gateway
-from pulse_cli.stack.gateway import Gateway, GatewayKind
+from pulse_cli.stack.gateway import Gateway
 from pulse_cli.stack.model import ROUTES, Route, ServiceName, Stack
 from pulse_cli.targets.local.ports import isolated
 from pulse_sdk.contract.messaging import SUBPROTOCOL
-from tests.connected.gateway_stand import Running, client_at, eventually, refused, standing
+from tests.connected.gateway_stand import KINDS, Running, client_at, eventually, refused, standing
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 RATE = 20
 MAX_BODY = 65_536
-KINDS: list[GatewayKind] = ["envoy", "kong"] if shutil.which("kong") else ["envoy"]
 AWAY: ServiceName = "events"
 """The service that does not run."""
 

@@ -1,0 +1,7 @@
+"""`pulse verify gateway`: whether the gateway keeps its policies, whichever gateway it is.
+
+- `cases`: the table, each policy a request and its answer; `expect` is what answers may be
+- `floods`, `sockets`: what takes more than one request
+- `subject`: the gateway, and the tokens and addresses that it is asked with
+- `run`: all of it
+"""

@@ -1,0 +1,88 @@
+"""Limits of rate: what one client meets that asks too often, and what another meets meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Mapping, Sequence
+
+from pulse_cli.stack.gateway import LOGIN
+from pulse_cli.verify.gateway.expect import Seen
+from pulse_cli.verify.gateway.subject import TIMEOUT_SECONDS, Subject
+
+MOST_RATE = 300
+"""Higher limits are not tried: they would need more requests than a stack in use should be sent."""
+
+HARMLESS = "/health/users"
+STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) ")
+FLOOD_SECONDS = 4.0
+"""How long a gateway is asked too often until it must have refused."""
+
+PATIENCE_SECONDS = 5.0
+"""Within which a client that was too fast must be heard again: windows are a second long."""
+
+
+async def limited(subject: Subject, source: str | None, rate: int, path: str) -> Seen:
+    """Ask faster than `rate` until refused.
+
+    Each request says another X-Forwarded-For: a gateway that believed it would take them for as
+    many clients.
+    """
+    statuses: list[int] = []
+    began = time.monotonic()
+    while time.monotonic() - began < FLOOD_SECONDS:
+        forged = [{"X-Forwarded-For": f"10.1.{i // 250}.{i % 250}"} for i in range(2 * rate)]
+        statuses += await _pipelined(subject, source, path, forged)
+        if 429 in statuses:
+            first = statuses.index(429)
+            return Seen(f"429 after {first} requests", first > 0)
+    return Seen(f"{len(statuses)} requests in {FLOOD_SECONDS:g} s, none refused", False)
+
+
+async def heard_again(subject: Subject, source: str | None, path: str) -> Seen:
+    """Wait until a client that was refused is heard again."""
+    began = time.monotonic()
+    while time.monotonic() - began < PATIENCE_SECONDS:
+        seen = await heard(subject, source, path)
+        if seen.well:
+            return Seen(f"{seen.said} after {time.monotonic() - began:.1f} s", True)
+        await asyncio.sleep(0.2)
+    return Seen(f"refused for {PATIENCE_SECONDS:g} s on", False)
+
+
+async def heard(subject: Subject, source: str | None, path: str) -> Seen:
+    """Whether a client is not refused."""
+    statuses = await _pipelined(subject, source, path, [{}])
+    return Seen(
+        ", ".join(map(str, statuses)) or "no answer", bool(statuses) and 429 not in statuses
+    )
+
+
+async def _pipelined(
+    subject: Subject, source: str | None, path: str, each: Sequence[Mapping[str, str]]
+) -> list[int]:
+    """Send requests on one connection without waiting for answers; return the statuses."""
+    reader, writer = await asyncio.open_connection(
+        subject.host, subject.port, local_addr=(source, 0) if source else None
+    )
+    try:
+        for number, headers in enumerate(each, start=1):
+            last = {"Connection": "close"} if number == len(each) else {}
+            writer.write(_request(subject, path, {**headers, **last}))
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            answers = await reader.read(-1)
+    finally:
+        writer.close()
+    return [int(status) for status in STATUS.findall(answers)]
+
+
+def _request(subject: Subject, path: str, headers: Mapping[str, str]) -> bytes:
+    # Without a body, for one that is refused before its body was read ends the connection.
+    lines = [
+        f"{'POST' if path == LOGIN else 'GET'} {path} HTTP/1.1",
+        f"Host: {subject.host}:{subject.port}",
+        "Content-Length: 0",
+        *(f"{name}: {value}" for name, value in headers.items()),
+    ]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()
