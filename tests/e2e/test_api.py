@@ -6,13 +6,17 @@ import json
 import os
 import signal
 import subprocess
+import sys
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 
 import pytest
 
+from pulse_cli.app import run
 from tests.conftest import PULSE, RunningStack
 from tests.e2e.conftest import PASSWORD, Join, eventually
 
@@ -20,53 +24,50 @@ LONG = 60.0
 
 
 @dataclass(frozen=True)
+class Done:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@dataclass(frozen=True)
 class Terminal:
-    """Where somebody types: their own state folder, in the stack's folder."""
+    """Where somebody types: their own state folder, in the stack's folder.
+
+    Commands run in this process, since a new one for each would take most of the test's time.
+    """
 
     stack: RunningStack
     home: Path
+    capture: pytest.CaptureFixture[str]
 
-    @property
-    def _command(self) -> list[str]:
-        return [str(PULSE), "-C", str(self.stack.project_dir), "api"]
-
-    @property
-    def _environment(self) -> dict[str, str]:
-        return {**os.environ, "XDG_STATE_HOME": str(self.home)}
-
-    def api(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    def api(self, *arguments: str, stdin: str = "") -> Done:
         """Run a command to its end."""
-        return subprocess.run(
-            [*self._command, *arguments],
-            input=stdin,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=LONG,
-            env=self._environment,
-        )
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("XDG_STATE_HOME", str(self.home))
+            patch.setattr(sys, "stdin", StringIO(stdin))
+            code = run(["-C", str(self.stack.project_dir), "api", *arguments])
+        return Done(code, *self.capture.readouterr())
 
     def told(self, *arguments: str, stdin: str = "") -> dict[str, object]:
         """What a command that goes well answers with `--json`."""
         done = self.api(*arguments, "--json", stdin=stdin)
-        assert done.returncode == 0, done.stderr
-        answer = json.loads(done.stdout)
+        assert done.code == 0, done.err
+        answer = json.loads(done.out)
         assert isinstance(answer, dict)
         return answer
-
-    def login(self, username: str) -> None:
-        """Log in as somebody."""
-        self.told("login", username, "--password-stdin", stdin=f"{PASSWORD}\n")
 
     @contextmanager
     def tailing(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         """Listen, once the connection is made."""
         with subprocess.Popen(
-            [*self._command, "tail", *arguments],
+            [str(PULSE), "-C", str(self.stack.project_dir), "api", "tail", *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env=self._environment,
+            env={**os.environ, "XDG_STATE_HOME": str(self.home)},
         ) as tail:
             try:
                 assert tail.stderr is not None
@@ -76,17 +77,21 @@ class Terminal:
                 tail.kill()
 
 
-@pytest.mark.timeout(300)  # a process for each of two dozen commands
-async def test_a_day_at_the_command_line(stack: RunningStack, join: Join, tmp_path: Path) -> None:
-    ada, ben = await join("ada"), await join("ben")
-    hers, his = Terminal(stack, tmp_path / "ada"), Terminal(stack, tmp_path / "ben")
-    hers.login(ada.user.username)
-    his.login(ben.user.username)
+async def test_a_day_at_the_command_line(
+    stack: RunningStack, join: Join, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ben = await join("ben")
+    hers = Terminal(stack, tmp_path / "ada", capsys)
+    his = Terminal(stack, tmp_path / "ben", capsys)
+    ada = f"ada_{uuid.uuid4().hex[:12]}"
+    email = ("--email", f"{ada}@people.example", "--password-stdin")
+    hers.told("register", ada, *email, stdin=f"{PASSWORD}\n")
+    his.told("login", ben.user.username, "--password-stdin", stdin=f"{PASSWORD}\n")
     me = his.told("whoami")["user"]
     assert isinstance(me, dict)
     assert me["id"] == str(ben.user.id)
 
-    assert his.told("follow", f"@{ada.user.username}")["following"] is True
+    assert his.told("follow", f"@{ada}")["following"] is True
     posted = hers.told("post", "-", "--idempotency-key", "once", stdin="From a terminal\n")
     assert hers.told("post", "From a terminal", "--idempotency-key", "once") == posted
 
@@ -98,7 +103,7 @@ async def test_a_day_at_the_command_line(stack: RunningStack, join: Join, tmp_pa
     (read,) = await eventually(feed, lambda items: len(items) == 1)
     assert isinstance(read, dict)
     assert read["id"] == posted["id"]
-    assert "From a terminal" in his.api("feed").stdout
+    assert "From a terminal" in his.api("feed").out
 
     with his.tailing("--json", "--count", "1") as tail:
         sent = hers.told("message", ben.user.username, "Hello")
@@ -108,9 +113,9 @@ async def test_a_day_at_the_command_line(stack: RunningStack, join: Join, tmp_pa
         assert tail.wait(LONG) == 0
     with his.tailing() as tail:
         again = hers.api("message", str(sent["conversation_id"]), "And again")
-        assert again.returncode == 0, again.stderr
+        assert again.code == 0, again.err
         assert tail.stdout is not None
-        assert tail.stdout.readline().endswith(f" {ada.user.username}: And again\n")
+        assert tail.stdout.readline().endswith(f" {ada}: And again\n")
         tail.send_signal(signal.SIGINT)
         _, words = tail.communicate(timeout=LONG)
         assert (tail.returncode, words) == (130, "pulse: interrupted\n")
@@ -124,14 +129,14 @@ async def test_a_day_at_the_command_line(stack: RunningStack, join: Join, tmp_pa
     hers.told("notifications", "--mark-read")
     assert hers.told("notifications", "--unread")["items"] == []
 
-    assert his.told("unfollow", ada.user.username)["following"] is False
+    assert his.told("unfollow", ada)["following"] is False
     nobody = his.api("follow", "nobody_at_all")
-    assert nobody.returncode == 8
-    assert "there is nobody called 'nobody_at_all'" in nobody.stderr
+    assert nobody.code == 8
+    assert "there is nobody called 'nobody_at_all'" in nobody.err
 
     assert his.told("logout")["was_logged_in"] is True
     assert his.told("logout")["was_logged_in"] is False
     stranger = his.api("whoami")
-    assert (stranger.returncode, stranger.stdout) == (8, "")
-    assert "log in with: pulse api login" in stranger.stderr
-    assert hers.api("whoami").returncode == 0
+    assert (stranger.code, stranger.out) == (8, "")
+    assert "log in with: pulse api login" in stranger.err
+    assert hers.api("whoami").code == 0
