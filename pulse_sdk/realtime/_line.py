@@ -7,14 +7,15 @@ import time
 from collections.abc import Generator
 from typing import Any
 
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel, SecretStr, ValidationError
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
 from pulse_sdk._flow import Flow, OpenSocket, RefreshTokens, Step, bearer
-from pulse_sdk.contract.messaging import MessageFrame
+from pulse_sdk.contract.messaging import MessageFrame, SocketQuery
 from pulse_sdk.errors import (
     AnswerError,
     ConnectionFailed,
+    InvalidInput,
     NotAuthenticated,
     PulseError,
     answer_error,
@@ -26,9 +27,15 @@ log = logging.getLogger("pulse_sdk.realtime")
 _TOKEN_EXPIRED = 4401
 """The server's close code for a connection whose access token has ended."""
 
+_LONGEST_HEARTBEAT = 3600.0
+
 
 class Line:
-    """What outlives the sockets of one iterator."""
+    """What outlives the sockets of one iterator.
+
+    Raises:
+        InvalidInput: `after` is no position, or `heartbeat` is not within 0 and an hour.
+    """
 
     def __init__(self, flow: Flow, after: int | None, heartbeat: float) -> None:
         self.closed = False
@@ -36,6 +43,12 @@ class Line:
         """Seconds to wait before the next attempt."""
         self.position = after
         """Where the next socket continues: that of the last message that was handed out."""
+        try:
+            SocketQuery(after=after)
+        except ValidationError as error:
+            raise InvalidInput.from_validation(error) from None
+        if not 0 < heartbeat <= _LONGEST_HEARTBEAT:
+            raise InvalidInput.of("heartbeat", "must be more than 0 and at most 3600 seconds")
         self._flow = flow
         self._heartbeat = heartbeat
         self._token: SecretStr | None = None

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from websockets.asyncio.server import ServerConnection
 
-from pulse_sdk import AsyncPulse, Backoff, ConnectionFailed, Forbidden, Pulse, Retries
+from pulse_sdk import AsyncPulse, Backoff, ConnectionFailed, Forbidden, InvalidInput, Pulse, Retries
 from pulse_sdk.contract.notifications import NotificationFrame
 from pulse_sdk.contract.users import Tokens
 from tests.unit.live_support import (
@@ -283,6 +283,17 @@ async def test_the_client_s_timeout_and_headers_hold_for_the_handshake_too(
         async with listening(gateway, **options):
             pass
     assert gateway.correlation_ids == ["mine"] * 2
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"after": -1}, {"after": "x"}, {"heartbeat": 0}, {"heartbeat": float("nan")}],
+    ids=str,
+)
+def test_what_cannot_be_listened_with_is_refused_at_once(options: dict[str, Any]) -> None:
+    (name,) = options
+    with Pulse("http://127.0.0.1:1") as client, pytest.raises(InvalidInput, match=name):
+        client.realtime.messages(**options)
 
 
 async def test_what_a_newer_server_adds_is_ignored(gateway: Gateway) -> None:
