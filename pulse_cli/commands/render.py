@@ -10,6 +10,7 @@ import typer
 from pulse_cli.context import JSON, Root
 
 ALL = "all"
+GATEWAYS = ("kong", "envoy")
 
 
 def render(
@@ -23,23 +24,46 @@ def render(
         bool,
         typer.Option("--check", help="Write nothing; exit 3 when files differ from the stack."),
     ] = False,
+    with_secrets: Annotated[
+        bool,
+        typer.Option(
+            "--secrets",
+            help="Put this folder's secrets in their places, for a gateway beside a local stack.",
+        ),
+    ] = False,
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
     """Write the configured stack as files for other tools, each kind into a folder of its name."""
     from pulse_cli.errors import CheckFailed, ConfigError
     from pulse_cli.output import emit_json, people, table
     from pulse_cli.render import folder
+    from pulse_cli.render.gateway import filled
     from pulse_cli.render.renderables import RENDERABLES
+    from pulse_cli.stack.secrets import ensure_secrets
 
     if what not in (*RENDERABLES, ALL):
         raise ConfigError(
             f"there is no {what!r} to render; there are {', '.join(RENDERABLES)}, all"
         )
+    if with_secrets and what not in GATEWAYS:
+        raise ConfigError(
+            f"--secrets is for {' and '.join(GATEWAYS)}; "
+            "everything else is given its secrets where it runs"
+        )
     root = Root.of(ctx)
     into = root.project_dir / output
     chosen = RENDERABLES if what == ALL else {what: RENDERABLES[what]}
     rendered = {name: files(root.stack) for name, files in chosen.items()}
-    found = (folder.differences if check else folder.write)(into, rendered)
+    if with_secrets:
+        secrets = ensure_secrets(root.state)
+        rendered = {
+            name: {path: filled(text, secrets) for path, text in files.items()}
+            for name, files in rendered.items()
+        }
+    if check:
+        found = folder.differences(into, rendered)
+    else:
+        found = folder.write(into, rendered, private=with_secrets)
     count = sum(len(files) for files in rendered.values())
     if as_json:
         changes = [{"path": one.path, "change": one.change} for one in found]
@@ -47,7 +71,7 @@ def render(
     elif found:
         table(("FILE", "WAS" if not check else "IS"), [(one.path, one.change) for one in found])
     if check and found:
-        again = f"pulse render {what} -o {output}"
+        again = f"pulse render {what} -o {output}{' --secrets' if with_secrets else ''}"
         raise CheckFailed(
             f"{len(found)} files below {into} differ from the stack; write them: {again}"
         )

@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 
 from pulse_cli.errors import Unusable
-from pulse_cli.files import write_public
+from pulse_cli.files import write_private, write_public
 from pulse_cli.render.renderables import Files
 
 RECORD = ".pulse-rendered.json"
@@ -47,8 +47,10 @@ def differences(folder: Path, rendered: Mapping[str, Files]) -> list[Difference]
     return sorted(_compare(folder, rendered, _record(folder)), key=lambda found: found.path)
 
 
-def write(folder: Path, rendered: Mapping[str, Files]) -> list[Difference]:
+def write(folder: Path, rendered: Mapping[str, Files], private: bool = False) -> list[Difference]:
     """Make a folder hold what was rendered, by renderable; return what was not so before.
+
+    What is `private`, for it holds secrets, only its owner may read.
 
     Raises:
         Unusable: a file that Pulse did not write stands where one of Pulse's belongs.
@@ -74,7 +76,7 @@ def write(folder: Path, rendered: Mapping[str, Files]) -> list[Difference]:
             _remove_empty(file.parent, folder)
         else:
             _make(file.parent)
-            write_public(file, wanted[one.path])
+            (write_private if private else write_public)(file, wanted[one.path])
     _make(folder)
     record = {"rendered_by": f"Pulse {version('pulse-platform')}", "files": recorded}
     write_public(folder / RECORD, json.dumps(record, indent=2, sort_keys=True) + "\n")

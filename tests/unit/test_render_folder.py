@@ -100,9 +100,23 @@ def test_the_command_writes_checks_and_says_what_differs(tmp_path: Path) -> None
     assert "pulse render all -o out" in checked.stderr
 
 
+def test_secrets_are_rendered_on_demand_alone(tmp_path: Path) -> None:
+    assert pulse(tmp_path, "render", "kong", "-o", "open").returncode == 0
+    assert not (tmp_path / ".pulse").exists()
+    assert pulse(tmp_path, "render", "kong", "-o", "own", "--secrets").returncode == 0
+    key = (tmp_path / ".pulse" / "secrets" / "gateway" / "token_key").read_text()
+    assert key not in (tmp_path / "open" / "kong" / "kong.yml").read_text()
+    own = tmp_path / "own" / "kong" / "kong.yml"
+    assert key in own.read_text()
+    assert "@PULSE_" not in own.read_text().partition("_format_version")[2]
+    assert own.stat().st_mode & 0o777 == 0o600
+    assert pulse(tmp_path, "render", "kong", "-o", "own", "--secrets", "--check").returncode == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
+        (("all", "--secrets"), 2, "--secrets is for kong and envoy"),
         (("nothing",), 2, "there is no 'nothing' to render"),
         (("all", "-o", "pulse.toml"), 7, "pulse.toml is not a folder"),
         (("all", "-o", "pulse.toml/below"), 7, "a file stands in its way"),
