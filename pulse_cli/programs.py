@@ -219,6 +219,7 @@ def _replica(stack: Stack, state: Path, binaries: Binaries) -> tuple[str, ...]:
     )
     settings = {
         "primary_conninfo": conninfo,
+        "fsync": "off",  # its data can be had again, and are made anew when the machine went down
         "wal_retrieve_retry_interval": "500ms",  # the server is soon back when it was restarted
         "hot_standby_feedback": "on",  # so that vacuum leaves what is being read here
         "max_standby_streaming_delay": "1s",  # a long read must not keep all others behind

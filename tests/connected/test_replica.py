@@ -25,7 +25,7 @@ from tests.connected.people import People, Person, served, settings_of, until
 
 STANDBY = "postgres-replica"
 POSTS = "/api/v1/posts"
-WITHIN = 30.0
+WITHIN = 60.0
 
 
 @pytest.fixture(scope="module")

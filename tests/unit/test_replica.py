@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import Any, cast
 
+import psutil
 import pytest
 from redis.asyncio import Redis
 
@@ -137,6 +138,7 @@ def state(tmp_path: Path) -> Path:
     (tmp_path / DATA / "standby.signal").touch()
     (tmp_path / PRIMARY / "pg_wal" / "0001").touch()
     (tmp_path / STARTED).parent.mkdir()
+    started(tmp_path)
     program = tmp_path / "pg_controldata"
     program.write_text('#!/bin/sh\nexec cat "${1#--pgdata=}/global/pg_control"\n')
     program.chmod(0o755)
@@ -148,6 +150,10 @@ def control(
 ) -> None:
     text = CONTROL.format(system=system, state=how, wal=wal)
     (data / "global" / "pg_control").write_text(text)
+
+
+def started(state: Path, written: int = 1) -> None:
+    (state / STARTED).write_text(f"{written} {psutil.boot_time()}")
 
 
 def test_a_standby_that_can_follow_is_kept(state: Path) -> None:
@@ -183,9 +189,14 @@ def test_a_damaged_control_file_is_noticed(state: Path) -> None:
 
 
 def test_a_standby_whose_last_start_failed_is_made_anew(state: Path) -> None:
-    written = (state / DATA / "global" / "pg_control").stat().st_mtime_ns
-    (state / STARTED).write_text(str(written))
+    started(state, written=(state / DATA / "global" / "pg_control").stat().st_mtime_ns)
     assert unfit(state, state) == "the last start with them failed"
+
+
+@pytest.mark.parametrize("told", ["1 1000.0", "nonsense", ""])
+def test_after_a_start_of_the_machine_a_standby_is_made_anew(state: Path, told: str) -> None:
+    (state / STARTED).write_text(told)
+    assert str(unfit(state, state)).startswith("the machine was started since")
 
 
 def test_a_standby_that_gave_up_is_made_anew(state: Path) -> None:

@@ -14,13 +14,18 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import psutil
+
 from pulse_cli.errors import PulseError, Unusable
 from pulse_cli.targets.local.postgres import ordinary_user
 
 DATA = Path("data") / "postgres-replica"
 PRIMARY = Path("data") / "postgres"
 STARTED = Path("run") / "postgres-replica.started"
-"""Holds when the control file had last been written as the standby was last started."""
+"""Tells of the last start: when the control file had been written, and when the machine booted."""
+
+CLOCK_SECONDS = 60.0
+"""How far the time of one boot may seem to move, as clocks are set."""
 
 CONTROL = Path("global") / "pg_control"
 
@@ -44,7 +49,7 @@ def prepare(binaries: Path, state: Path, conninfo: str) -> None:
             _back_up(binaries, conninfo, made)
             shutil.rmtree(data, ignore_errors=True)
             made.rename(data)
-    (state / STARTED).write_text(_written(data))
+    (state / STARTED).write_text(f"{_written(data)} {psutil.boot_time()}")
 
 
 def unfit(binaries: Path, state: Path) -> str | None:
@@ -57,12 +62,22 @@ def unfit(binaries: Path, state: Path) -> str | None:
         return "they are broken"
     if ours["Database system identifier"] != theirs.get("Database system identifier"):
         return "they are another server's"
-    # A server that was killed leaves its pid file, one that could not go on removes it.
-    gave_up = ours["Database cluster state"] == "in archive recovery"
-    if _started(state) == _written(data) or (gave_up and not (data / "postmaster.pid").exists()):
-        return "the last start with them failed"
+    if (reason := _untrusted(state, ours["Database cluster state"])) is not None:
+        return reason
     if not (primary / "pg_wal" / ours["Latest checkpoint's REDO WAL file"]).is_file():
         return "the server no longer keeps what they lack"
+    return None
+
+
+def _untrusted(state: Path, cluster: str) -> str | None:
+    """Say why data that look well may not be, from what is known of the last start."""
+    written, booted = _started(state)
+    if abs(booted - psutil.boot_time()) > CLOCK_SECONDS:
+        return "the machine was started since, and a standby does not sync what it writes"
+    # A server that was killed leaves its pid file, one that could not go on removes it.
+    gave_up = cluster == "in archive recovery" and not (state / DATA / "postmaster.pid").exists()
+    if gave_up or written == _written(state / DATA):
+        return "the last start with them failed"
     return None
 
 
@@ -103,11 +118,13 @@ def _written(data: Path) -> str:
     return str((data / CONTROL).stat().st_mtime_ns)
 
 
-def _started(state: Path) -> str:
+def _started(state: Path) -> tuple[str, float]:
+    """Return what is known of the last start; one of long ago when nothing is."""
     try:
-        return (state / STARTED).read_text()
-    except FileNotFoundError:
-        return ""
+        written, booted = (state / STARTED).read_text().split()
+        return written, float(booted)
+    except (FileNotFoundError, ValueError):
+        return "", 0.0
 
 
 def main() -> None:
