@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
+from uuid import UUID, uuid4
 
 from pydantic import BaseModel, ValidationError
 
@@ -26,6 +27,8 @@ class _Stored(BaseModel):
     """The file's content."""
 
     url: str
+    login: UUID
+    """Another with each log-in; the same when tokens are renewed."""
     tokens: Tokens
 
 
@@ -44,6 +47,7 @@ class Session:
 
     def __init__(self, url: str) -> None:
         self.url = url
+        self._login: UUID | None = None
         self._file = sessions_folder() / f"{sha256(url.encode()).hexdigest()[:32]}.json"
 
     @property
@@ -54,7 +58,7 @@ class Session:
     def begin(self, tokens: Tokens) -> None:
         """Store a log-in, in place of an earlier one."""
         with self._locked():
-            self._store(tokens)
+            self._store(uuid4(), tokens)
 
     def end(self) -> None:
         """Forget the tokens."""
@@ -65,12 +69,17 @@ class Session:
         """The stored access token, renewed when it is the one that is refused.
 
         Raises:
-            Refused: Nobody is logged in, or the session has ended.
+            Refused: Nobody is logged in, the session has ended, or another began since.
             Unusable: The folder of sessions cannot be used.
             PulseError: The server could not be asked for a new token.
         """
         with self._locked():
-            tokens = self._read()
+            stored = self._read()
+            # A command that is under way does not go on as somebody else.
+            self._login = self._login or stored.login
+            if self._login != stored.login:
+                raise Refused(f"somebody has logged in anew at {self.url}; start the command again")
+            tokens = stored.tokens
             access = tokens.access_token.get_secret_value()
             if access != refused:
                 return access
@@ -82,12 +91,12 @@ class Session:
                 raise Refused(
                     f"the session at {self.url} has ended; log in with: pulse api login USERNAME"
                 ) from None
-            self._store(tokens)
+            self._store(stored.login, tokens)
             return tokens.access_token.get_secret_value()
 
-    def _read(self) -> Tokens:
+    def _read(self) -> _Stored:
         try:
-            return _Stored.model_validate_json(self._file.read_bytes()).tokens
+            return _Stored.model_validate_json(self._file.read_bytes())
         except FileNotFoundError:
             raise Refused(
                 f"nobody is logged in at {self.url}; log in with: pulse api login USERNAME"
@@ -97,8 +106,9 @@ class Session:
                 f"{self._file} cannot be understood; log in with: pulse api login USERNAME"
             ) from None
 
-    def _store(self, tokens: Tokens) -> None:
-        write_private(self._file, _Stored(url=self.url, tokens=tokens).model_dump_json())
+    def _store(self, login: UUID, tokens: Tokens) -> None:
+        stored = _Stored(url=self.url, login=login, tokens=tokens)
+        write_private(self._file, stored.model_dump_json())
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

@@ -129,6 +129,15 @@ def test_a_session_that_has_ended_is_forgotten(server: RefreshServer) -> None:
     assert not session.exists
 
 
+def test_a_command_does_not_go_on_as_whoever_logs_in_meanwhile() -> None:
+    session = begun(URL)
+    assert session.token(None) == "access-0"
+    begun(URL)
+    with pytest.raises(Refused, match="logged in anew"):
+        session.token("access-0")
+    assert Session(URL).token(None) == "access-0"
+
+
 def test_a_session_survives_a_server_that_is_away() -> None:
     session = begun("http://127.0.0.1:1")
     with pytest.raises(sdk.ConnectionFailed):
