@@ -7,7 +7,7 @@ USERS  ?= 1000
 BIN   := $(VENV)/bin
 PULSE := $(BIN)/pulse
 
-.PHONY: bench test check unit processes components contract docs lock clean
+.PHONY: bench test test-compose check unit processes components contract docs lock clean
 
 bench: $(VENV)/installed
 	$(PULSE) doctor --fix
@@ -38,6 +38,10 @@ contract: $(VENV)/installed components
 # The reference of pulse_sdk, out of its docstrings.
 docs: $(VENV)/installed
 	$(BIN)/python docs/reference.py build/docs
+
+# The compose target on a real engine; as root on a bare Debian machine, which it is made ready.
+test-compose: $(VENV)/installed
+	tests/compose/run.sh $(BIN)/python
 
 # Tests choose free ports, so a configured port that is taken (exit code 7) does not matter here.
 components: $(VENV)/installed

@@ -18,13 +18,19 @@ def private_folder(path: Path) -> Path:
     return path
 
 
-def write_private(path: Path, content: str) -> bool:
+Owner = tuple[int, int]
+"""The numbers of a user and a group."""
+
+
+def write_private(path: Path, content: str, owner: Owner | None = None) -> bool:
     """Replace a file (0600) by rename, unless it already says this; return whether it changed.
+
+    With an owner, which only root may give, it is theirs as soon as it is there.
 
     Raises:
         OSError: it cannot be written; the old content is then still whole.
     """
-    return _replace(path, content, 0o600)
+    return _replace(path, content, 0o600, owner)
 
 
 def write_public(path: Path, content: str) -> bool:
@@ -36,9 +42,11 @@ def write_public(path: Path, content: str) -> bool:
     return _replace(path, content, 0o644)
 
 
-def _replace(path: Path, content: str, mode: int) -> bool:
+def _replace(path: Path, content: str, mode: int, owner: Owner | None = None) -> bool:
     if _read(path) == content:
         path.chmod(mode)
+        if owner is not None:
+            os.chown(path, *owner)
         return False
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     new = Path(name)
@@ -46,6 +54,8 @@ def _replace(path: Path, content: str, mode: int) -> bool:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(content)
         new.chmod(mode)
+        if owner is not None:
+            os.chown(new, *owner)
         new.replace(path)
     except BaseException:
         new.unlink(missing_ok=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -130,14 +131,15 @@ def connect(project: str) -> Engine:
         ) from None
     host = engine_host()
     path = _socket(host)
-    client = None
     try:
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(API_SECONDS)
+            probe.connect(str(path))
         client = docker.DockerClient(base_url=host, timeout=API_SECONDS, version="auto")
-        client.ping()
-    except DockerException as error:
-        if client is not None:
-            client.close()
+    except OSError as error:
         raise _unreachable(path, error) from None
+    except DockerException as error:
+        raise Unusable(f"what answers at {path} is no Docker Engine: {error}") from None
     return Engine(client, host, project)
 
 
@@ -193,26 +195,18 @@ def _socket(host: str) -> Path:
     return Path(address.path)
 
 
-def _unreachable(socket: Path, error: Exception) -> MissingComponent | Unusable:
-    said = str(error)
-    if not socket.exists():
-        if which("docker") is None and which("dockerd", path=SYSTEM_PATH) is None:
-            return MissingComponent(f"the compose target needs Docker: install it ({INSTALL})")
+def _unreachable(path: Path, error: OSError) -> MissingComponent | Unusable:
+    if isinstance(error, PermissionError):
         return Unusable(
-            f"no Docker Engine runs here ({socket} is not there); start it (systemctl start "
-            f"docker, or Docker Desktop) or install it ({INSTALL})"
-        )
-    if "PermissionError" in said or "Permission denied" in said:
-        return Unusable(
-            f"this user may not use the Docker Engine ({socket}: permission denied); become a "
+            f"this user may not use the Docker Engine ({path}: permission denied); become a "
             "member of its group: usermod -aG docker USER, and log in again"
         )
-    if "ConnectionRefused" in said or "Connection refused" in said:
-        return Unusable(
-            f"the Docker Engine does not run (nobody answers at {socket}); start it, such as by: "
-            "systemctl start docker"
-        )
-    return Unusable(f"the Docker Engine at {socket} does not answer: {said}")
+    if which("docker") is None and which("dockerd", path=SYSTEM_PATH) is None:
+        return MissingComponent(f"the compose target needs Docker: install it ({INSTALL})")
+    return Unusable(
+        f"no Docker Engine runs here ({path}: {error.strerror or error}); start it (systemctl "
+        f"start docker, or Docker Desktop) or install it ({INSTALL})"
+    )
 
 
 def _info(name: str, attributes: dict[str, Any]) -> Info:

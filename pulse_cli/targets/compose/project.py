@@ -63,6 +63,8 @@ class Project:
         self._state = state
         self._host = host
         self._user = user
+        uid, gid = map(int, user.split(":"))
+        self._owner = (uid, gid) if os.geteuid() == 0 and uid != 0 else None
 
     def write(
         self, stack: Stack, secrets: Secrets, content: str, serving: Stack | None = None
@@ -80,16 +82,18 @@ class Project:
             OSError: a file cannot be written.
         """
         for name in (*STORES, *OBSERVERS):
-            private_folder(self.folder / "data" / name)
-        private_folder(self.folder / "api")
+            self._owned_folder(self.folder / "data" / name)
+        self._owned_folder(self.folder / "api")
         files = compose.files(serving or stack)
         files["compose.yaml"] = compose.files(stack)["compose.yaml"]
         for path, text in files.items():
             _public(self.folder, path, text)
+        self._give_away(secrets)
         for path, text in _private_files(serving or stack, secrets).items():
             file = self.folder / "config" / path
-            private_folder(file.parent)
-            write_private(file, filled(text, secrets))
+            self._owned_folder(file.parent)
+            # Envoy reads it in the moment in which it is there.
+            write_private(file, filled(text, secrets), self._owner)
         variables = {
             "PULSE_PROJECT": project_name(self._state),
             "PULSE_USER": self._user,
@@ -98,7 +102,6 @@ class Project:
         }
         lines = [f"{key}={value}\n" for key, value in variables.items()]
         write_private(self._state / ".env", "".join(lines))
-        self._give_away()
 
     def write_context(self, stack: Stack) -> str:
         """Write what the services' image is built from; return a digest of it.
@@ -185,17 +188,17 @@ class Project:
             raise Unusable(f"compose.wheels = {folder!r}: there are no wheels in {path}")
         return found
 
-    def _give_away(self) -> None:
-        """Make the private files those of the user whom the containers run as."""
-        uid, gid = map(int, self._user.split(":"))
-        if os.geteuid() != 0 or uid == 0:
-            return
-        owned = [self._state / "secrets" / owner for owner in (*SERVICE_NAMES, MIGRATE)]
-        for path in (*owned, self.folder / "config"):
-            for file in (path, *path.rglob("*")):
-                os.chown(file, uid, gid)
-        for folder in (self.folder / "api", *(self.folder / "data").iterdir()):
-            os.chown(folder, uid, gid)
+    def _give_away(self, secrets: Secrets) -> None:
+        """Make the secrets of services and jobs those of the user whom they run as."""
+        if self._owner is not None:
+            for owner in (*SERVICE_NAMES, MIGRATE):
+                for file in secrets.owned_by(owner).iterdir():
+                    os.chown(file, *self._owner)
+
+    def _owned_folder(self, folder: Path) -> None:
+        private_folder(folder)
+        if self._owner is not None:
+            os.chown(folder, *self._owner)
 
 
 def _private_files(stack: Stack, secrets: Secrets) -> dict[str, str]:
