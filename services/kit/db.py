@@ -11,7 +11,7 @@ import logging
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, NamedTuple, cast
@@ -200,7 +200,7 @@ class _Server:
         asked = None if self._pool.freesize else time.perf_counter()
         try:
             # Not cut short at the caller's deadline: a connect must not be cancelled half-way.
-            connection = await self._pool.acquire()
+            connection = await self._alive()
         finally:
             self._waiting -= 1
             if asked is not None:
@@ -209,6 +209,16 @@ class _Server:
             yield connection
         finally:
             await self._pool.release(connection)
+
+    async def _alive(self) -> aiopg.Connection:
+        """A connection of the pool's, which fails an assertion where it meets one that is dead.
+
+        One dies among the free ones while the pool waits for another; it is out of the pool then.
+        """
+        for _ in range(1 + (self._pool.maxsize or 0)):
+            with suppress(AssertionError):
+                return await self._pool.acquire()
+        raise psycopg2.OperationalError("every connection died before it could be used")
 
 
 class _ConnectionLostError(Exception):

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import closing
 
+import aiopg
 import psycopg2
 import pytest
 
@@ -57,6 +58,24 @@ async def test_reads_outlive_their_connections(
     await asyncio.sleep(noticed_seconds)
     rows = await asyncio.gather(*(database.row(READ) for _ in range(20)))
     assert [row[0] for row in rows if row] == [1] * 20
+
+
+@pytest.mark.parametrize("sql", ["SELECT 1", "SELECT 1 FOR UPDATE"], ids=["read", "write"])
+async def test_a_connection_that_dies_while_it_is_waited_for_is_passed_over(
+    database: Database, monkeypatch: pytest.MonkeyPatch, sql: str
+) -> None:
+    fill = aiopg.Pool._fill_free_pool
+    died: list[aiopg.Connection] = []
+
+    async def fill_badly(pool: aiopg.Pool, override_min: bool) -> None:
+        await fill(pool, override_min)
+        if not died:
+            died.append(pool._free[0])
+            await pool._free[0].close()
+
+    monkeypatch.setattr(aiopg.Pool, "_fill_free_pool", fill_badly)
+    assert await database.row(Query("test", sql)) == (1,)
+    assert len(died) == 1
 
 
 async def test_a_read_that_is_cut_off_is_run_once_more(
