@@ -47,6 +47,8 @@ class Upstream:
         app.router.add_get("/health/live", self._live)
         app.router.add_get("/api/v1/ws", self._websocket)
         app.router.add_get("/api/v1/posts/slow", self._slow)
+        app.router.add_route("*", "/api/v1/posts/fragile", self._fragile)
+        app.router.add_get("/api/v1/posts/overloaded", self._overloaded)
         app.router.add_route("*", "/{path:.*}", self._echo)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()
@@ -72,6 +74,18 @@ class Upstream:
     async def _slow(self, request: web.Request) -> web.Response:
         await asyncio.sleep(5)
         return web.json_response({})
+
+    async def _fragile(self, request: web.Request) -> web.Response:
+        """The first instance dies over these requests."""
+        await request.read()
+        self.hits += 1
+        if self.name.endswith("-0") and request.transport is not None:
+            request.transport.abort()
+        return web.json_response({"instance": self.name})
+
+    async def _overloaded(self, request: web.Request) -> web.Response:
+        problem = Problem(title="Service Unavailable", status=503, code="overloaded")
+        return web.json_response(problem.model_dump(), status=503)
 
     async def _websocket(self, request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse(protocols=(SUBPROTOCOL,))
