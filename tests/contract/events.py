@@ -16,6 +16,7 @@ def soon(days: float = 2) -> datetime:
 async def an_event_is_announced_changed_and_cancelled(cast: Cast) -> None:
     host, guest = await cast.join("host", "guest")
     await guest.pulse.social.follow(host.user.id)
+    await told(cast, host, 2)
     event = await host.pulse.events.create(
         " Picnic ", starts_at=soon(), location="By the river", position=(52.5, 13.25)
     )

@@ -62,12 +62,16 @@ def test_every_operation_is_in_the_contract_with_a_success() -> None:
 def test_what_the_fake_answers_is_in_the_api_description(name: str) -> None:
     for answer in played(name).raw:
         if (operation := operation_of(answer)) is not None:
-            promised = answer_of(operation, answer.status_code)
-            content = promised.get("content", {})
-            assert bool(answer.content) == bool(content), f"{operation} {answer.status_code}"
-            if content:
-                schema = content[answer.headers["Content-Type"]]["schema"]
-                validator(schema["$ref"]).validate(answer.json())
+            check(operation, answer)
+
+
+def check(operation: str, answer: httpx.Response) -> None:
+    """That an answer is one which the API's description promises."""
+    content = answer_of(operation, answer.status_code).get("content", {})
+    assert bool(answer.content) == bool(content), f"{operation} {answer.status_code}"
+    if content:
+        schema = content[answer.headers["Content-Type"]]["schema"]
+        validator(schema["$ref"]).validate(answer.json())
 
 
 def operation_of(answer: httpx.Response) -> str | None:
