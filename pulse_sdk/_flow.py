@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from functools import cache
-from os import urandom
+from random import getrandbits
 from time import monotonic
 from types import NoneType
 from typing import Any, TypeVar
@@ -165,7 +165,7 @@ class Flow:
         until = monotonic() + self.options.deadline
         failures = number = 0
         refreshed = False
-        correlation_id = self.options.headers.get(_CORRELATION) or urandom(16).hex()
+        correlation_id = self.options.headers.get(_CORRELATION) or f"{getrandbits(128):032x}"
         while True:
             number += 1
             token = (yield from self.access_token(until)) if call.authenticated else None
