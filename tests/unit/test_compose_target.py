@@ -180,6 +180,12 @@ def test_a_network_that_overlaps_is_named_and_another_one_found() -> None:
     assert not found.subnet.overlaps(IPv4Network("10.213.0.0/23"))
     assert found.subnet.subnet_of(network.ISOLATED)
     assert len({found.prometheus_port, found.grafana_port, found.jaeger_port}) == 3
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        values = {"observability": True, "grafana_port": holder.getsockname()[1]}
+        with pytest.raises(Unusable, match=r"grafana.*is taken; set another as compose.grafana_p"):
+            network.refuse_taken(Stack.model_validate({"compose": values}), engine())
     full = docker_network("full", "10.213.0.0/16")
     with pytest.raises(Unusable, match="docker network prune"):
         network.isolated(Stack(), engine(networks=(full,)))

@@ -28,7 +28,11 @@ def published(stack: Stack) -> list[str]:
 
 
 def refuse_taken(stack: Stack, engine: Engine) -> None:
-    """Raise `Unusable` when the network of the stack overlaps another one."""
+    """Raise `Unusable` when the network overlaps another one, or an observer's port is taken."""
+    for name in OBSERVERS if stack.compose.observability else ():
+        port: int = getattr(stack.compose, f"{name}_port")
+        if not ports.is_free("127.0.0.1", port):
+            raise Unusable(f"port {port} ({name}) is taken; set another as compose.{name}_port")
     for name, network in _networks(engine):
         if network.overlaps(stack.compose.subnet):
             raise Unusable(
