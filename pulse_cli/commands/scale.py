@@ -25,5 +25,8 @@ def scale(
     target = Root.of(ctx).target
     with shown(target) as show:
         stack = target.scale(known, int(number), show)
+    if stack.target == "kubernetes":
+        people().print(f"{known} runs in {stack.services[known].replicas} pods")
+        return
     ports = [stack.instance_port(known, i) for i in range(stack.services[known].replicas)]
     people().print(f"{known} runs on {', '.join(map(str, ports))}")

@@ -24,7 +24,9 @@ def up(
     ] = False,
     target: Annotated[
         str | None,
-        typer.Option("--target", metavar="TARGET", help="Where it runs: local or compose."),
+        typer.Option(
+            "--target", metavar="TARGET", help="Where it runs: local, compose or kubernetes."
+        ),
     ] = None,
     as_json: Annotated[bool, JSON] = False,
 ) -> None:

@@ -104,7 +104,15 @@ def running_stack(state: Path) -> Stack | None:
     Raises:
         NotHealthy: the record of it cannot be understood.
     """
-    record = state / "run" / "stack.json"
+    return recorded_stack(state / "run" / "stack.json")
+
+
+def recorded_stack(record: Path) -> Stack | None:
+    """Return the stack of a record, `None` when there is none.
+
+    Raises:
+        NotHealthy: it cannot be understood.
+    """
     try:
         return Stack.model_validate_json(record.read_bytes())
     except (FileNotFoundError, NotADirectoryError):

@@ -15,7 +15,7 @@ from pulse_cli.stack.kubernetes import Kubernetes
 ServiceName = Literal["users", "posts", "events", "messaging", "social", "notifications"]
 SERVICE_NAMES: tuple[ServiceName, ...] = get_args(ServiceName)
 
-TargetName = Literal["local", "compose"]
+TargetName = Literal["local", "compose", "kubernetes"]
 TARGET_NAMES: tuple[TargetName, ...] = get_args(TargetName)
 
 

@@ -102,9 +102,14 @@ class Target(Logs, Protocol):
 def target_of(name: TargetName, state: Path) -> Target:
     """Return the target of that name for a state folder."""
     from pulse_cli.targets.compose.target import Compose
+    from pulse_cli.targets.kubernetes.target import Kubernetes
     from pulse_cli.targets.local.target import Local
 
-    targets: dict[TargetName, Callable[[Path], Target]] = {"local": Local, "compose": Compose}
+    targets: dict[TargetName, Callable[[Path], Target]] = {
+        "local": Local,
+        "compose": Compose,
+        "kubernetes": Kubernetes,
+    }
     return targets[name](state)
 
 

@@ -1,0 +1,357 @@
+"""The Kubernetes target: a stack as workloads in one namespace of a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from pulse_cli.errors import ConfigError, NotHealthy
+from pulse_cli.files import private_folder, write_private
+from pulse_cli.output import people
+from pulse_cli.render.kubernetes.stores import explain_connections
+from pulse_cli.stack.load import recorded_stack
+from pulse_cli.stack.model import SERVICE_NAMES, ServiceName, Stack
+from pulse_cli.stack.secrets import ensure_secrets
+from pulse_cli.targets.changing import locked, undone_on_failure
+from pulse_cli.targets.kubernetes import credentials, preflight, rollout
+from pulse_cli.targets.kubernetes.kubectl import Kubectl, current_context, find
+from pulse_cli.targets.kubernetes.package import AFTER, BEFORE, MIGRATION, Package
+from pulse_cli.targets.kubernetes.pods import Pod, pods
+from pulse_cli.targets.local.postgres import connection_limit
+from pulse_cli.targets.local.scaling import scaled
+from pulse_cli.targets.progress import Show
+from pulse_cli.targets.target import Line, Say, Status
+
+STORES = ("postgres", "redis", "rabbitmq")
+MOST_LOGS = 100
+"""Pods whose logs are followed at once."""
+
+
+class Kubernetes:
+    """The stack of one state folder."""
+
+    def __init__(self, state: Path) -> None:
+        self.state = state
+        self._package = Package(state)
+        self._record = state / "run" / "stack.json"
+        self._place = state / "run" / "kubernetes.json"
+        self._configured = state / "run" / "configured.json"
+
+    def running(self) -> Stack:
+        """Return the effective stack, with the context it was started in.
+
+        Raises:
+            NotHealthy: none was started here.
+        """
+        stack = self._running()
+        if stack is None:
+            raise NotHealthy(f"no stack is running in {self.state.parent}; start it with: pulse up")
+        return stack
+
+    def up(self, configured: Stack, isolated: bool, show: Show, say: Say) -> Stack:
+        """Apply the configured stack and wait until it is rolled out; return the effective one.
+
+        A running stack keeps its context, its namespace and what it was scaled to; everything else
+        of the configuration is rolled out. A first start that fails or is interrupted deletes what
+        it made, but for data; a failed change leaves the pods from before serving.
+
+        Raises:
+            MissingComponent: kubectl, or something the cluster must have, is not there.
+            ConfigError: the configuration lacks something, or asks for another place.
+            Unusable: the cluster is out of reach or refuses.
+            NotHealthy: a workload hangs.
+        """
+        if isolated:
+            raise ConfigError(
+                "--isolated finds free ports on this machine; "
+                "in a cluster give each stack a kubernetes.namespace of its own"
+            )
+        find()
+        private_folder(self.state / "run")
+        with locked(self.state / "run"):
+            before = self._running()
+            stack = self._placed(configured, before)
+            kubectl = _kubectl(stack)
+            preflight.check(stack, kubectl, self._package)
+            say(f"into {kubectl}, overlay {stack.kubernetes.overlay}")
+            self._package.write(stack)
+            self._write_record(stack)
+            write_private(self._configured, configured.model_dump_json(indent=2))
+            if before is None:
+                with undone_on_failure(self._delete):
+                    self._roll_out(stack, kubectl, show)
+            else:
+                self._roll_out(stack, kubectl, show)
+            port = stack.gateway.port
+            say(f"reach it with: {' '.join(kubectl.words)} port-forward service/gateway {port}:80")
+        return stack
+
+    def down(self) -> int:
+        """Delete the stack's objects where it was started; return how many there were.
+
+        What does not carry this stack's label stays, and so do the volumes and the namespace.
+        Without a record of where it was started, no cluster is asked.
+        """
+        if self._running() is None:
+            return 0
+        with locked(self.state / "run"):
+            return self._delete()
+
+    def status(self) -> list[Status]:
+        """Return every pod as it is now. Raises `NotHealthy` when nothing runs."""
+        kubectl = _kubectl(self.running())
+        return [
+            Status(
+                name=one.name,
+                kind=one.kind,
+                port=one.port,
+                pid=None,
+                state=one.state,
+                log=f"{' '.join(kubectl.words)} logs {one.pod}",
+                uptime_seconds=one.uptime_seconds,
+                restarts=one.restarts,
+            )
+            for one in self._pods(kubectl)
+        ]
+
+    def restart(self, names: Sequence[str], show: Show) -> None:
+        """Replace the pods of workloads one after the other; none named means all.
+
+        Raises:
+            ConfigError: a name is not a workload of the stack.
+            NotHealthy: nothing runs, or a new pod did not become ready.
+        """
+        stack = self.running()
+        kubectl = _kubectl(stack)
+        with locked(self.state / "run"):
+            workloads = self._workloads(kubectl)
+            chosen = [_base(name, workloads) for name in names] or list(workloads)
+            kubectl.run("rollout", "restart", *(workloads[name] for name in chosen))
+            selector = f"{rollout.NAME} in ({','.join(chosen)})"
+            self._wait(stack, kubectl, selector, show)
+
+    def scale(self, service: ServiceName, replicas: int, show: Show) -> Stack:
+        """Run `replicas` pods of a service, or at least as many where it scales by itself.
+
+        Raises:
+            ConfigError: the number is not allowed, or PostgreSQL has too few connections.
+            NotHealthy: nothing runs, or a new pod did not become ready.
+        """
+        old = self.running()
+        kubectl = _kubectl(old)
+        with locked(self.state / "run"):
+            new = self._scaled(old, service, replicas)
+            if new.kubernetes.overlay == "dev":
+                kubectl.run("scale", f"deployment/{service}", f"--replicas={replicas}")
+            else:
+                patch = f'{{"spec": {{"minReplicas": {replicas}}}}}'
+                target = f"horizontalpodautoscaler/{service}"
+                kubectl.run("patch", target, "--type=merge", f"--patch={patch}")
+            self._wait(new, kubectl, f"{rollout.NAME}={service}", show)
+            self._write_record(new)
+        return new
+
+    def kill(self, name: str) -> None:
+        """Delete a pod without any grace; its workload makes another.
+
+        Raises:
+            ConfigError: there is no such pod.
+            NotHealthy: nothing runs.
+        """
+        kubectl = _kubectl(self.running())
+        one = next((pod for pod in self._pods(kubectl) if pod.name == name), None)
+        if one is None:
+            raise ConfigError(f"the stack has no pod {name!r}; see: pulse status")
+        kubectl.run("delete", "pod", one.pod, "--grace-period=0", "--force", "--wait=false")
+
+    def ready(self, name: str) -> bool:
+        """Whether a service's instance gets requests."""
+        kubectl = _kubectl(self.running())
+        return any(pod.name == name and pod.ready for pod in self._pods(kubectl))
+
+    def log(self, name: str) -> str:
+        """Return the command that prints a workload's log."""
+        words = _kubectl(self._running() or Stack()).words
+        return " ".join((*words, "logs", "--selector", f"{rollout.NAME}={name}"))
+
+    def last_lines(self, name: str, count: int) -> list[str]:
+        """Return the last lines that a workload's pods wrote; none when they wrote nothing.
+
+        Of a container that crashed it is what it wrote before.
+        """
+        stack = self._running()
+        if stack is None:
+            return []
+        kubectl = _kubectl(stack)
+        app = name.rpartition("-")[0] if name.endswith("-canary") else name
+        found = kubectl.items("pods", "--selector", f"{self._selector},{rollout.NAME}={app}")
+        found.sort(key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
+        for pod in reversed(found):
+            statuses = pod.get("status", {}).get("containerStatuses", ())
+            crashed = any("waiting" in one.get("state", {}) for one in statuses)
+            asked = [("--previous",), ()] if crashed else [()]
+            for more in asked:
+                arguments = ("logs", pod["metadata"]["name"], f"--tail={count}", *more)
+                if kubectl.succeeds(*arguments):
+                    lines = kubectl.run(*arguments).splitlines()
+                    if lines:
+                        return lines
+        return []
+
+    def lines(
+        self, configured: Stack, names: Sequence[str], count: int, follow: bool
+    ) -> Iterator[Line]:
+        """Yield the last lines of the pods' logs, and with `follow` every new one.
+
+        Raises:
+            ConfigError: a name is not a workload or pod of the stack.
+            NotHealthy: nothing runs: the logs of pods go with them.
+        """
+        kubectl = _kubectl(self.running())
+        running = self._pods(kubectl)
+        named = {one.pod: one.name for one in running}
+        chosen = [one for name in names for one in _chosen(running, name)] or running
+        apps = ",".join(dict.fromkeys(one.app for one in chosen))
+        wanted = {one.pod for one in chosen}
+        printed = kubectl.stream(
+            "logs",
+            f"--selector={self._selector},{rollout.NAME} in ({apps})",
+            f"--tail={count}",
+            "--prefix",
+            f"--max-log-requests={MOST_LOGS}",
+            *(["--follow"] if follow else []),
+        )
+        for line in printed:
+            # Such as [pod/posts-6d5f-x2x/posts] {"message": …}
+            prefix, _, text = line.partition("] ")
+            pod = prefix.removeprefix("[pod/").partition("/")[0]
+            if pod in wanted:
+                yield named[pod], text
+
+    @property
+    def _selector(self) -> str:
+        return "app.kubernetes.io/part-of=pulse"
+
+    def _running(self) -> Stack | None:
+        return recorded_stack(self._place)
+
+    def _write_record(self, stack: Stack) -> None:
+        """Write down what runs, and for `pulse down` where, whatever becomes of the first."""
+        for file in (self._place, self._record):
+            write_private(file, stack.model_dump_json(indent=2))
+
+    def _pods(self, kubectl: Kubectl) -> list[Pod]:
+        return pods(kubectl, self._selector)
+
+    def _placed(self, configured: Stack, before: Stack | None) -> Stack:
+        """Return the configured stack where it runs or shall run, as it was scaled."""
+        wanted = configured.kubernetes
+        if before is None:
+            context = wanted.context or current_context()
+            return _with(configured, context=context)
+        was = before.kubernetes
+        if wanted.namespace != was.namespace or wanted.context not in (None, was.context):
+            raise ConfigError(
+                f"this folder's stack runs in {_kubectl(before)}, and the configuration names "
+                f"another place; stop it first: pulse down"
+            )
+        services: dict[str, object] = {}
+        earlier = self._configured_then()
+        for name in SERVICE_NAMES:
+            asked = configured.services[name]
+            if earlier is not None and earlier.services[name].replicas == asked.replicas:
+                asked = asked.model_copy(update={"replicas": before.services[name].replicas})
+            services[name] = asked
+        kept = configured.model_copy(
+            update={"services": configured.services.model_copy(update=services)}
+        )
+        return _with(kept, context=was.context)
+
+    def _roll_out(self, stack: Stack, kubectl: Kubectl, show: Show) -> None:
+        kubectl.run(
+            "apply",
+            "--server-side",
+            "--force-conflicts",
+            "--field-manager=pulse",
+            f"--filename={self._package.folder / 'package' / 'base' / 'namespace.yaml'}",
+        )
+        if stack.kubernetes.secret_store is None or stack.kubernetes.overlay == "dev":
+            secrets = credentials.manifests(stack, ensure_secrets(self.state), self._package.labels)
+            kubectl.run(
+                "apply", "--server-side", "--force-conflicts", "--field-manager=pulse",
+                "--filename=-", told=secrets,
+            )  # fmt: skip
+        applied = self._package.apply(kubectl, BEFORE)
+        self._wait(stack, kubectl, f"{self._selector},{BEFORE}", show)
+        # A Job cannot be changed, only made anew; what it has done it does not do again.
+        kubectl.run("delete", "jobs", "-l", MIGRATION, "--ignore-not-found")
+        applied |= self._package.apply(kubectl, MIGRATION)
+        self._wait(stack, kubectl, f"{self._selector},{MIGRATION}", show)
+        applied |= self._package.apply(kubectl, AFTER)
+        self._wait(stack, kubectl, f"{self._selector},{AFTER}", show)
+        self._package.remove_stale(kubectl, applied)
+
+    def _wait(self, stack: Stack, kubectl: Kubectl, selector: str, show: Show) -> None:
+        rollout.wait(kubectl, selector, show, stack.kubernetes.timeout_seconds)
+
+    def _delete(self) -> int:
+        kubectl = _kubectl(self.running())
+        count = self._package.delete(kubectl)
+        people().print(f"deleted {count} objects in {kubectl}; its volumes stay", soft_wrap=True)
+        for file in (self._record, self._place, self._configured):
+            file.unlink(missing_ok=True)
+        return count
+
+    def _workloads(self, kubectl: Kubectl) -> dict[str, str]:
+        """Return what kubectl calls every workload, by its name."""
+        printed = kubectl.run(
+            "get", "deployments,statefulsets", "-l", self._package.selector, "--output=name"
+        )
+        return {name.rpartition("/")[2]: name for name in printed.split()}
+
+    def _scaled(self, old: Stack, service: ServiceName, replicas: int) -> Stack:
+        k = old.kubernetes
+        if k.overlay == "dev":
+            return scaled(old, service, replicas, connection_limit(self._configured_then() or old))
+        if not k.autoscaling.least <= replicas <= k.autoscaling.most:
+            raise ConfigError(
+                f"{service}={replicas} is not between {k.autoscaling.least} and "
+                f"{k.autoscaling.most} (kubernetes.autoscaling); the connections are counted for "
+                f"that: {explain_connections(old)} of {k.managed.postgres_connections}"
+            )
+        own = old.services[service].model_copy(update={"replicas": replicas})
+        return old.model_copy(update={"services": old.services.model_copy(update={service: own})})
+
+    def _configured_then(self) -> Stack | None:
+        try:
+            return Stack.model_validate_json(self._configured.read_bytes())
+        except (FileNotFoundError, ValidationError):
+            return None
+
+
+def _kubectl(stack: Stack) -> Kubectl:
+    context = stack.kubernetes.context
+    return Kubectl(
+        context if context is not None else current_context(), stack.kubernetes.namespace
+    )
+
+
+def _with(stack: Stack, **values: object) -> Stack:
+    return stack.model_copy(update={"kubernetes": stack.kubernetes.model_copy(update=values)})
+
+
+def _base(name: str, workloads: dict[str, str]) -> str:
+    for known in (name, name.rpartition("-")[0]):
+        if known in workloads:
+            return known
+    raise ConfigError(f"the stack has no workload {name!r}; it has {', '.join(sorted(workloads))}")
+
+
+def _chosen(running: Sequence[Pod], name: str) -> list[Pod]:
+    found = [one for one in running if name in {one.name, one.app, one.pod}]
+    if not found:
+        known = ", ".join(dict.fromkeys(one.app for one in running))
+        raise ConfigError(f"the stack has no component {name!r}; it has {known}")
+    return found
