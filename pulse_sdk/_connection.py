@@ -156,9 +156,12 @@ def made(kind: type[HttpT]) -> HttpT:
 
 @cache
 def _user_agent() -> str:
-    from importlib.metadata import version
+    from importlib.metadata import PackageNotFoundError, version
 
-    return f"pulse-sdk/{version('pulse-platform')}"
+    try:
+        return f"pulse-sdk/{version('pulse-platform')}"
+    except PackageNotFoundError:  # as in a program that was packed into one file
+        return "pulse-sdk"
 
 
 def refuse_forked(given: bool) -> None:

@@ -221,3 +221,15 @@ def test_every_public_name_resolves_and_others_do_not() -> None:
     assert set(pulse_sdk.__all__) <= set(dir(pulse_sdk))
     with pytest.raises(AttributeError, match="nonsense"):
         pulse_sdk.nonsense  # noqa: B018
+
+
+def test_a_program_packed_without_metadata_makes_clients_too() -> None:
+    program = (
+        "import importlib.metadata as metadata\n"
+        "def version(name): raise metadata.PackageNotFoundError(name)\n"
+        "metadata.version = version\n"
+        "from pulse_sdk import Pulse\n"
+        "with Pulse('http://pulse') as client:\n"
+        "    assert client._connection._http.headers['User-Agent'] == 'pulse-sdk'"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
