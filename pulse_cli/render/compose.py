@@ -9,10 +9,9 @@ from pulse_cli.programs import (
     ENVOY_CONCURRENCY,
     LOOPBACK,
     SUPERUSER,
-    scraped,
     service_environment,
 )
-from pulse_cli.render import kong
+from pulse_cli.render import kong, prometheus
 from pulse_cli.render.gateway import in_compose
 from pulse_cli.render.jinja import fill
 from pulse_cli.stack.containers import Limit
@@ -69,17 +68,11 @@ def files(stack: Stack) -> dict[str, str]:
         services={name: _instances(stack, name) for name in SERVICE_NAMES},
         secrets={name: owned(name) for name in (MIGRATE, *SERVICE_NAMES)},
     )
-    prometheus = fill(
-        "prometheus/prometheus.yml.j2",
-        folder="/etc/pulse/prometheus",
-        gateway=stack.gateway,
-        admin_host=LOOPBACK,
-    )
+    scraping = prometheus.on_this_machine(stack, stack.gateway.kind)
     return {
         "compose.yaml": project,
         "peers/peers.json": json.dumps(peers(stack), indent=2) + "\n",
-        "prometheus/prometheus.yml": prometheus,
-        "prometheus/prometheus-services.json": json.dumps(scraped(stack), indent=2) + "\n",
+        **{f"prometheus/{path}": text for path, text in scraping.items()},
         "grafana/provisioning/datasources/pulse.yaml": fill(
             "grafana/datasources.yaml.j2", compose=stack.compose, host=LOOPBACK
         ),

@@ -16,15 +16,13 @@ from pulse_cli.errors import Unusable
 from pulse_cli.files import private_folder, write_private
 from pulse_cli.programs import (
     DESCRIPTORS,
-    LOOPBACK,
     REPLICA_PASSFILE,
     REPLICATION_USER,
     description_folder,
     local_programs,
     peers,
-    scraped,
 )
-from pulse_cli.render import envoy
+from pulse_cli.render import envoy, prometheus
 from pulse_cli.render.gateway import filled, on_loopback
 from pulse_cli.render.jinja import fill
 from pulse_cli.render.stores import rabbitmq_files, redis_files
@@ -75,13 +73,7 @@ def render_local(
         **redis_files(stack.redis, secrets, str(state / "data" / "redis")),
         **rabbitmq_files(secrets, str(folder)),
         "peers.json": json.dumps(peers(serving), indent=2) + "\n",
-        "prometheus.yml": fill(
-            "prometheus/prometheus.yml.j2",
-            folder=folder,
-            gateway=stack.gateway,
-            admin_host=LOOPBACK,
-        ),
-        "prometheus-services.json": json.dumps(scraped(serving), indent=2) + "\n",
+        **prometheus.on_this_machine(serving, "envoy"),
     }
     if stack.postgres.replica:
         password = secrets.get(MIGRATE, "replication_password")
