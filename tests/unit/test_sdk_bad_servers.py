@@ -101,6 +101,22 @@ async def test_a_server_that_breaks_off_is_a_failed_connection(caller: Caller, s
         assert caught.value.attempts == 1
 
 
+async def test_a_connection_that_the_server_closed_meanwhile_is_made_again(caller: Caller) -> None:
+    closed = threading.Semaphore(0)
+
+    def serve(connection: socket.socket) -> None:
+        connection.sendall(answer(json.dumps(POST).encode()))
+        connection.close()
+        closed.release()
+
+    with listening(serve) as url:
+        client: Any = Pulse(url) if caller.kind == "sync" else AsyncPulse(url)
+        for _ in range(3):
+            assert (await caller.do(client.posts.get(ID))).text == "hello"
+            assert await asyncio.to_thread(closed.acquire, timeout=30)
+        await caller.do(client.close() if caller.kind == "sync" else client.aclose())
+
+
 async def test_a_server_that_says_nothing_times_out(caller: Caller) -> None:
     done = threading.Event()
     with listening(lambda connection: done.wait(30)) as url:

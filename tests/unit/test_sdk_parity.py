@@ -6,13 +6,13 @@ import inspect
 from collections.abc import Iterator
 from datetime import UTC, datetime, time
 from functools import cache, cached_property
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, assert_type, get_args, get_origin
 from urllib.parse import unquote
 
 import pytest
 from pydantic import BaseModel
 
-from pulse_sdk import AsyncPulse, Pulse
+from pulse_sdk import Answer, AsyncPulse, Pulse
 from pulse_sdk._areas import Areas
 from pulse_sdk._call import Call
 from pulse_sdk._client import BaseClient
@@ -137,6 +137,22 @@ def test_both_clients_have_the_same_names_and_options() -> None:
     for name in public(Pulse) - {"close"}:
         assert getattr(Pulse, name).__doc__
         assert getattr(AsyncPulse, name).__doc__
+
+
+async def _types(one: Pulse, other: AsyncPulse) -> None:
+    """What mypy is to find; never run."""
+    assert_type(one.posts.get(ID), posts.Post)
+    assert_type(await other.posts.get(ID), posts.Post)
+    assert_type(one.with_options(deadline=1).posts.get(ID), posts.Post)
+    assert_type(await other.with_options(retries=0).feed.list().page(), social.FeedPage)
+    assert_type(one.raw.posts.get(ID), Answer[posts.Post])
+    assert_type(await other.with_options(timeout=1).raw.posts.get(ID), Answer[posts.Post])
+    assert_type(one.raw.feed.list(), Answer[social.FeedPage])
+    assert_type([post async for post in other.posts.list()], list[posts.Post])
+    assert_type(Pulse.login("", "", ""), Pulse)
+    assert_type(await AsyncPulse.login("", "", "", deadline=1), AsyncPulse)
+    async with AsyncPulse.login("", "", "") as entered:
+        assert_type(entered, AsyncPulse)
 
 
 MODELS = [
