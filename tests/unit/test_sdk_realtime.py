@@ -228,3 +228,27 @@ async def test_the_blocking_twin_ends_when_another_thread_closes_it(gateway: Gat
         await asyncio.sleep(0.05)
         await asyncio.to_thread(frames.close)
         assert await asyncio.wait_for(reading, 5) == []
+
+
+async def test_the_blocking_twin_signals_and_refuses_what_is_no_frame(gateway: Gateway) -> None:
+    heard: asyncio.Queue[Any] = asyncio.Queue()
+
+    async def script(connection: ServerConnection) -> None:
+        heard.put_nowait(json.loads(await connection.recv()))
+        await connection.send(frame("one", 7))
+
+    def talk() -> tuple[int | None, str, int | None]:
+        with (
+            Pulse(gateway.url, token="t", retries=QUICK) as client,
+            client.realtime.frames() as frames,
+        ):
+            begun = frames.position
+            frames.typing(ID)
+            return begun, next(frames).type, frames.position
+
+    gateway.connections = [script]
+    assert await asyncio.to_thread(talk) == (0, "message", 7)
+    assert (await asyncio.wait_for(heard.get(), 5))["type"] == "typing"
+    gateway.greeting = "{"
+    with pytest.raises(UnreadableAnswer):
+        await asyncio.to_thread(listen_blocking, gateway.url)
