@@ -30,6 +30,8 @@ class Progress:
     begun: float = 0.0
     ended: float = 0.0
     note: str = ""
+    settled: float = 0.0
+    """Since when only it itself is waited for; it may start before what its probe needs."""
     probe: Future[Answer] | None = field(default=None, repr=False)
     pids: set[int] = field(default_factory=set)
 
@@ -149,9 +151,11 @@ def _look(
         one.end(Phase.READY)
     elif info.state in ENDED and not again:
         one.end(Phase.FAILED, _why_ended(info, one.note))
-    elif one.seconds is not None and one.seconds > patience:
+    elif not _settled(component, progress):
+        one.settled = time.monotonic()
+    elif time.monotonic() - max(one.begun, one.settled) > patience:
         one.end(Phase.FAILED, f"not ready after {patience:.0f} s; last answer: {one.note}")
-    elif component.probe is not None and _settled(component, progress):
+    elif component.probe is not None:
         _probe(one, component.probe, info, pool)
 
 

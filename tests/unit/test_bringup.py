@@ -152,3 +152,11 @@ def test_postgres_has_connections_for_scaling() -> None:
     stack = Stack()
     per_instance = stack.services.posts.pool_size + 1
     assert connection_limit(stack) - stack.max_connections == 6 * (SCALE_ROOM - 1) * per_instance
+
+
+def test_one_that_waits_for_another_is_not_blamed_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bringup, "DEADLINE_SECONDS", 0.05)
+    gateway = replace(component("envoy"), settles=("deaf",))
+    deaf = component("deaf", said=Answer(False, "503"))
+    with pytest.raises(StartFailed, match="^deaf did not become ready"):
+        run(FakeSupervisor(), [gateway, deaf])
