@@ -29,7 +29,7 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
-from pulse_sdk.contract.common import FieldError, Problem
+from pulse_sdk.contract.common import FieldError, Problem, field_errors
 
 
 class PulseError(Exception):
@@ -219,14 +219,6 @@ def unreadable(
         errors=None if isinstance(error, str) else field_errors(error),
     )
     return UnreadableAnswer(problem, attempts)
-
-
-def field_errors(error: ValidationError) -> list[FieldError]:
-    """Where pydantic found something wrong and what, never the values (they may be secrets)."""
-    return [
-        FieldError(field=".".join(map(str, found["loc"])), message=found["msg"])
-        for found in error.errors(include_url=False, include_input=False, include_context=False)
-    ]
 
 
 def _wait(retry_after: str | None, date: str | None) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Generic, TypeVar
+from typing import TYPE_CHECKING, Annotated, Generic, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -13,7 +13,11 @@ from pydantic import (
     PlainSerializer,
     SecretStr,
     StringConstraints,
+    ValidationError,
 )
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 Item = TypeVar("Item")
 
@@ -87,3 +91,21 @@ class Problem(ResponseModel):
     correlation_id: str | None = None
     errors: list[FieldError] | None = None
     """The invalid fields, when `code` is `invalid_request`."""
+
+
+def field_errors(error: ValidationError) -> list[FieldError]:
+    """Where pydantic found something wrong and what, never the values (they may be secrets)."""
+    return [
+        FieldError(field=".".join(map(str, found["loc"])), message=_message(found))
+        for found in error.errors(include_url=False, include_input=False)
+    ]
+
+
+def _message(found: ErrorDetails) -> str:
+    limits = found.get("ctx", {})
+    # Of text that a validator has seen, such as `Text`, pydantic does not know that it is text.
+    if limits.get("field_type") == "Value":
+        bound = "max" if found["type"] == "too_long" else "min"
+        count, word = limits[f"{bound}_length"], "most" if bound == "max" else "least"
+        return f"String should have at {word} {count} character{'' if count == 1 else 's'}"
+    return found["msg"]

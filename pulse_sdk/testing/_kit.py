@@ -14,8 +14,7 @@ from uuid import UUID
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from pulse_sdk.contract.common import FieldError, Page, PageQuery, Problem
-from pulse_sdk.errors import field_errors
+from pulse_sdk.contract.common import FieldError, Page, PageQuery, Problem, field_errors
 
 if TYPE_CHECKING:
     from pulse_sdk.testing._world import World

@@ -14,11 +14,12 @@ from aiohttp import web
 from pydantic import ValidationError
 from redis.asyncio import Redis
 
+from pulse_sdk.contract.common import field_errors
 from services.kit.bus import Bus
 from services.kit.cache import open_redis
 from services.kit.consumer import Subscription
 from services.kit.db import Database, open_database
-from services.kit.errors import field_errors, problems
+from services.kit.errors import problems
 from services.kit.health import CHECKS, HealthChecks, details, live
 from services.kit.http import MAX_BODY_BYTES, Endpoint, add_endpoints
 from services.kit.observe import configure_logging, metrics, observed

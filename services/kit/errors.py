@@ -9,7 +9,6 @@ from typing import Self
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
-from pydantic import ValidationError
 
 from pulse_sdk.contract.common import FieldError, Problem
 from services.kit.observe import correlation_id
@@ -94,14 +93,6 @@ class ServiceError(Exception):
         """504: the caller's deadline is over, so that nobody waits for the answer."""
         detail = "The time that the caller gave is over."
         return cls(HTTPStatus.GATEWAY_TIMEOUT, "deadline_exceeded", detail)
-
-
-def field_errors(error: ValidationError) -> list[FieldError]:
-    """Name each invalid field by its dotted path, without echoing its value."""
-    return [
-        FieldError(field=".".join(str(part) for part in e["loc"]), message=e["msg"])
-        for e in error.errors(include_url=False, include_input=False, include_context=False)
-    ]
 
 
 def problem_response(error: ServiceError) -> web.Response:

@@ -17,9 +17,9 @@ from uuid import UUID
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
-from pulse_sdk.contract.common import FieldError
+from pulse_sdk.contract.common import FieldError, field_errors
 from services.kit.auth import Identity, bearer, user_verifier, verify_service_token
-from services.kit.errors import ServiceError, field_errors
+from services.kit.errors import ServiceError
 from services.kit.replica import caller
 from services.kit.resilience import DEADLINE_HEADER, deadline_from
 from services.kit.settings import Settings

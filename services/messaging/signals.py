@@ -7,6 +7,7 @@ import time
 from aiohttp import WSMessage, WSMsgType
 from pydantic import BaseModel, ValidationError
 
+from pulse_sdk.contract.common import field_errors
 from pulse_sdk.contract.messaging import (
     ErrorFrame,
     SocketError,
@@ -15,7 +16,7 @@ from pulse_sdk.contract.messaging import (
     TypingSignal,
 )
 from services.kit.auth import Identity
-from services.kit.errors import ServiceError, field_errors
+from services.kit.errors import ServiceError
 from services.messaging.live import Live, Outlet
 from services.messaging.presence import PresenceBoard
 from services.messaging.store import ConversationStore

@@ -233,3 +233,17 @@ def test_a_program_packed_without_metadata_makes_clients_too() -> None:
         "    assert client._connection._http.headers['User-Agent'] == 'pulse-sdk'"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x" * 501, "String should have at most 500 characters"),
+        (" ", "String should have at least 1 character"),
+        ("\x00", "Value error, must not contain NUL characters"),
+    ],
+)
+def test_a_wrong_text_is_told_as_text(text: str, message: str) -> None:
+    with pytest.raises(InvalidInput) as caught, Pulse("http://pulse") as client:
+        client.posts.create(text)
+    assert caught.value.fields == (FieldError(field="text", message=message),)
