@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-import asyncio
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import httpx
 from pydantic import BaseModel
 
 from pulse_sdk import Retries
-from pulse_sdk._flow import OpenSocket, Sleep, Step
 from pulse_sdk.backoff import Backoff
-from pulse_sdk.client import AsyncPulse, Pulse
 from pulse_sdk.contract.users import Me, Register, Tokens, User
 from pulse_sdk.testing import _users
 from pulse_sdk.testing._changes import Changes
+from pulse_sdk.testing._clients import Clients
 from pulse_sdk.testing._kit import Received, Refusal
 from pulse_sdk.testing._server import Sent, Server, checked
-from pulse_sdk.testing._sockets import AsyncSocket, Socket, Sockets
+from pulse_sdk.testing._sockets import Sockets
 from pulse_sdk.testing._world import World
 
 if TYPE_CHECKING:
     from typing import Unpack
 
-    from pulse_sdk.client import AsyncPulseOptions, PulseOptions
+    from pulse_sdk.client import AsyncPulse, AsyncPulseOptions, Pulse, PulseOptions
     from pulse_sdk.contract.notifications import Notification
 
 _RETRIES = Retries(backoff=Backoff(first=0.001, most=0.01))
@@ -95,12 +94,13 @@ class FakePulse:
         self._patience = patience
         self._server = Server(self._world, self._changes)
         self._sockets = Sockets(self._world, self._server, self._changes, patience)
+        self._clients = Clients(self._sockets, self._changes, patience, self._wait)
 
     @property
     def transport(self) -> httpx.MockTransport:
         """For an `httpx.Client` or `httpx.AsyncClient` of one's own, given as `http_client`.
 
-        Such a client has no sockets; those of `client` and `async_client` have.
+        A `Pulse` over it has no WebSocket; those of `client` and `async_client` have.
         """
         return httpx.MockTransport(self._server)
 
@@ -143,7 +143,7 @@ class FakePulse:
             "http_client": httpx.Client(transport=self.transport),
             **options,
         }
-        return self._blocking(self.base_url, token=token, **given)
+        return self._clients.blocking(self.base_url, token=token, **given)
 
     def async_client(
         self, person: Person | None = None, **options: Unpack[AsyncPulseOptions]
@@ -155,7 +155,14 @@ class FakePulse:
             "http_client": httpx.AsyncClient(transport=self.transport),
             **options,
         }
-        return self._asynchronous(self.base_url, token=token, **given)
+        return self._clients.asynchronous(self.base_url, token=token, **given)
+
+    def everywhere(self) -> AbstractContextManager[None]:
+        """Answer every `Pulse` and `AsyncPulse` meanwhile, whatever address it was made for.
+
+        For programs that make their clients themselves: `with fake.everywhere(): main()`.
+        """
+        return self._clients.everywhere(self.transport)
 
     def fail_next(
         self,
@@ -275,39 +282,6 @@ class FakePulse:
         if seconds:
             self.waits.append(seconds)
             self.advance(timedelta(seconds=seconds))
-
-    @cached_property
-    def _blocking(self) -> type[Pulse]:
-        fake = self
-
-        class FakedPulse(Pulse):
-            def _perform(self, step: Step) -> Any:
-                match step:
-                    case Sleep():
-                        return fake._wait(step.seconds)
-                    case OpenSocket():
-                        line, position = fake._sockets.open(step)
-                        return Socket(line, fake._changes, fake._patience), position
-                return super()._perform(step)
-
-        return FakedPulse
-
-    @cached_property
-    def _asynchronous(self) -> type[AsyncPulse]:
-        fake = self
-
-        class FakedAsyncPulse(AsyncPulse):
-            async def _perform(self, step: Step) -> Any:
-                match step:
-                    case Sleep():
-                        fake._wait(step.seconds)
-                        return await asyncio.sleep(0)
-                    case OpenSocket():
-                        line, position = fake._sockets.open(step)
-                        return AsyncSocket(line, fake._changes, fake._patience), position
-                return await super()._perform(step)
-
-        return FakedAsyncPulse
 
     def __repr__(self) -> str:
         return f"<FakePulse of {len(self._world.users)} people>"

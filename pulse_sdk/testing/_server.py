@@ -103,7 +103,7 @@ class Server:
     def __call__(self, request: httpx.Request) -> httpx.Response:
         """Answer a request, as `httpx.MockTransport` asks."""
         with self._changes.lock:
-            path = request.url.raw_path.decode().partition("?")[0]
+            path = _path(request)
             access = self.access(request.headers)
             endpoint, parameters = _found(request.method, path)
             operation = endpoint.operation if endpoint else f"{request.method} {path}"
@@ -179,6 +179,13 @@ class Server:
             answer = refusal.response(correlation_id)
         answer.headers["X-Correlation-ID"] = correlation_id
         return answer
+
+
+def _path(request: httpx.Request) -> str:
+    """The path, without what a client's `base_url` may have in front."""
+    path = request.url.raw_path.decode().partition("?")[0]
+    _, prefix, below = path.partition("/api/v1/")
+    return f"{prefix}{below}" or path
 
 
 def checked(operation: str) -> str:

@@ -94,6 +94,27 @@ def test_a_client_of_ones_own_reaches_it_over_the_transport(fake: FakePulse) -> 
         assert client.users.me().username == "ada"
 
 
+def test_a_program_that_makes_its_own_clients_is_answered(fake: FakePulse) -> None:
+    async def bot() -> str:
+        async with (
+            AsyncPulse.login("https://pulse.example", "bot", PASSWORD) as client,
+            client.realtime.messages() as frames,
+        ):
+            ada.pulse.conversations.send(talk.id, "Hello?")
+            return (await anext(frames)).data.text
+
+    ada, person = fake.join("ada"), fake.join("bot")
+    talk = ada.pulse.conversations.open([person.id])
+    perform = Pulse._perform
+    with fake.everywhere():
+        assert asyncio.run(bot()) == "Hello?"
+        fake.fail_next(POST, retry_after=9)
+        with Pulse.login("https://pulse.example/below", "ada", PASSWORD) as client:
+            client.posts.create("Hello")
+    assert fake.waits == [9.0]
+    assert Pulse._perform is perform
+
+
 def test_a_view_with_other_options_speaks_to_the_fake_too(fake: FakePulse) -> None:
     client = fake.client(fake.join("ada"))
     fake.fail_next(POST, retry_after=7)
