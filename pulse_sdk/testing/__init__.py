@@ -11,8 +11,8 @@
             assert [post.text for post in client.posts.list()] == ["Hello"]
         assert len(fake.sent("POST /api/v1/posts", by=bot)) == 2
 
-Program against `Pulse` or `AsyncPulse` handed in, and give your code `fake.client(…)` or
-`fake.async_client(…)` in tests.
+Have your code take its client as an argument, and give it `fake.client(…)` or
+`fake.async_client(…)`; a program that makes its own runs inside `with fake.everywhere():`.
 """
 
 from pulse_sdk.testing import factories
