@@ -150,7 +150,7 @@ def test_people_are_seeded_and_load_is_measured(stack: RunningStack, tmp_path: P
 
 
 def cpu_components(report: Path) -> set[str]:
-    return set(json.loads(report.read_text())["cpu_us_per_request"])
+    return set(json.loads(report.read_text())["environment"]["cpu_us_per_request"])
 
 
 def test_scaling_is_followed_by_the_gateway(stack: RunningStack) -> None:
