@@ -26,6 +26,7 @@ class Root:
     debug: bool = False
     settings: Mapping[str, object] = field(default_factory=dict)
     """What `--set` says, by dotted key; it goes over `pulse.toml` and the environment."""
+    _reached: Stack | None = field(default=None, init=False)
 
     @staticmethod
     def of(ctx: typer.Context) -> Root:
@@ -52,7 +53,21 @@ class Root:
         stack = running_stack(self.state)
         if stack is None:
             raise NotHealthy(f"no stack is running in {self.project_dir}; start it with: pulse up")
-        return stack
+        return self.reached(stack)
+
+    def reached(self, stack: Stack) -> Stack:
+        """Return a running stack at addresses that this process reaches.
+
+        Raises:
+            NotHealthy: its pods are not ready, or cannot be reached.
+        """
+        if stack.target != "kubernetes":
+            return stack
+        if self._reached is None:
+            from pulse_cli.targets.kubernetes.target import Kubernetes
+
+            self._reached = Kubernetes(self.state).reached()
+        return self._reached
 
     @cached_property
     def target(self) -> Target:

@@ -59,16 +59,25 @@ async def check(stack: Stack, secrets: Secrets) -> list[Check]:
                 for name in SERVICE_NAMES
                 for index in range(stack.services[name].replicas)
             ),
-            _store("postgres", probes.postgres, stack.postgres.host, stack.postgres.port),
-            *_replica(stack, secrets),
-            _timed("store", "redis", _redis(stack, secrets)),
-            _store("rabbitmq", probes.amqp, stack.rabbitmq.host, stack.rabbitmq.port),
+            *_stores(stack, secrets),
             *(
                 _timed("route", route.prefix, _route(client, stack, route, token))
                 for route in ROUTES
             ),
         ]
         return await asyncio.gather(*looks)
+
+
+def _stores(stack: Stack, secrets: Secrets) -> list[Awaitable[Check]]:
+    """Look at the stores; those that a cloud runs are seen by the instances alone."""
+    if stack.target == "kubernetes" and stack.kubernetes.overlay != "dev":
+        return []
+    return [
+        _store("postgres", probes.postgres, stack.postgres.host, stack.postgres.port),
+        *_replica(stack, secrets),
+        _timed("store", "redis", _redis(stack, secrets)),
+        _store("rabbitmq", probes.amqp, stack.rabbitmq.host, stack.rabbitmq.port),
+    ]
 
 
 async def _timed(kind: Kind, name: str, look: Awaitable[_Answer]) -> Check:

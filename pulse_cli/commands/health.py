@@ -58,6 +58,7 @@ async def _ask(root: Root, wait: float) -> tuple[Stack | None, list[Check]]:
     deadline = time.monotonic() + wait
     while True:
         stack = running_stack(root.state)
+        stack = root.reached(stack) if stack is not None else None
         checks = await check(stack, ensure_secrets(root.state)) if stack else []
         well = bool(checks) and all(one.healthy for one in checks)
         if well or time.monotonic() >= deadline:

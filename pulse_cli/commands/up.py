@@ -37,7 +37,10 @@ def up(
     root = Root.of(ctx)
     if replica:
         root.settings = {**root.settings, "postgres.replica": True}
-    say = people().print
+
+    def say(sentence: str) -> None:
+        people().print(sentence, markup=False, soft_wrap=True)
+
     chosen = _target(root, target)
     with shown(chosen) as show:
         stack = chosen.up(root.stack, isolated, show, say)

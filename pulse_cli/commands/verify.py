@@ -67,7 +67,7 @@ def gateway(ctx: typer.Context, as_json: Annotated[bool, JSON] = False) -> None:
     from pulse_cli.verify.gateway.subject import subject_of
 
     root = Root.of(ctx)
-    subject = subject_of(root.target.running(), ensure_secrets(root.state))
+    subject = subject_of(root.reached(root.target.running()), ensure_secrets(root.state))
     _end(asyncio.run(conformance(subject)), as_json)
 
 

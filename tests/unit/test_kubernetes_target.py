@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import base64
 import json
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ import pytest
 from pulse_cli.errors import ConfigError, MissingComponent, NotHealthy, PulseError, Unusable
 from pulse_cli.stack.load import load_stack
 from pulse_cli.stack.model import SERVICE_NAMES, Stack
-from pulse_cli.targets.kubernetes import kubectl, rollout
+from pulse_cli.targets.kubernetes import forward, kubectl, rollout
 from pulse_cli.targets.kubernetes.package import STACK, stack_id
 from pulse_cli.targets.kubernetes.target import Kubernetes
 from pulse_cli.targets.progress import Progress, StartFailed
@@ -125,7 +127,7 @@ def test_down_deletes_what_is_ours_where_it_was_started(
     cluster.put({"kind": "Service", "metadata": {"name": "theirs", "labels": {}}})
     # The other targets' `down` may have run before.
     (tmp_path / ".pulse" / "run" / "stack.json").unlink()
-    assert target.down() > 50
+    assert target.down() == 11  # pods
     assert set(cluster.objects) == {("Service", "theirs")}
     assert "namespace pulse of context fake" in capsys.readouterr().err
     count = len(cluster.commands)
@@ -347,3 +349,53 @@ def test_without_kubectl_it_is_said_how_to_get_it(
     with pytest.raises(MissingComponent, match=r"kubectl is not installed; install 1.27 or later"):
         up(tmp_path)
     assert Kubernetes(tmp_path / ".pulse").down() == 0
+
+
+FORWARD = """#!{python}
+import socket, sys, time
+ports = sys.argv[-1].split(":")
+if sys.argv[-2] == "pod/{broken}":
+    sys.exit("error: unable to forward port: pod is gone")
+server = socket.create_server(("127.0.0.1", int(ports[0])))
+server.listen()
+open(r"{record}", "a").write(" ".join(sys.argv[1:]) + "\\n")
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("broken", ["nobody", "posts-1"])
+def test_pods_are_reached_on_ports_of_this_machine(
+    broken: str, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program, record = tmp_path / "kubectl", tmp_path / "forwards"
+    program.write_text(FORWARD.format(python=sys.executable, record=record, broken=broken))
+    program.chmod(0o755)
+    monkeypatch.setattr(forward, "find", lambda: str(program))
+    closes: list[Callable[[], None]] = []
+    monkeypatch.setattr(atexit, "register", closes.append)
+    target, _ = up(tmp_path)
+    target.scale("posts", 2, lambda _: None)
+    try:
+        if broken == "posts-1":
+            with pytest.raises(PulseError, match="unable to forward port: pod is gone"):
+                target.reached()
+            return
+        stack = target.reached()
+        assert stack.services.posts.replicas == 2
+        assert stack.gateway.port != 8000
+        forwarded = dict(line.rsplit(" ", 1) for line in record.read_text().splitlines())
+        ports = {words.rpartition("/")[2]: pair for words, pair in forwarded.items()}
+        assert ports["posts-1"] == f"{stack.instance_port('posts', 1)}:8082"
+        assert ports["gateway-0"] == f"{stack.gateway.port}:8000"
+        assert ports["postgres-0"] == f"{stack.postgres.port}:5432"
+        assert all(words.startswith("--context=fake --namespace=pulse") for words in forwarded)
+    finally:
+        for close in closes:
+            close()
+
+
+def test_what_is_not_ready_cannot_be_reached(cluster: Cluster, tmp_path: Path) -> None:
+    target, _ = up(tmp_path)
+    cluster.held["posts"] = unschedulable("no room")
+    with pytest.raises(NotHealthy, match=r"no pod is ready of posts in namespace pulse"):
+        target.reached()

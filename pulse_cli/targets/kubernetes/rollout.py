@@ -77,7 +77,7 @@ def wait(
         show(everything)
         failed = next((one for one in everything if one.phase is Phase.FAILED), None)
         if failed is not None:
-            raise StartFailed(failed.name, failed.note)
+            raise StartFailed(failed.name, _with_event(kubectl, failed))
         waiting = [one for one in everything if one.phase is Phase.STARTING]
         if not waiting:
             return
@@ -187,7 +187,9 @@ def _pods_of(workload: Object, pods: Iterable[Object]) -> list[Object]:
 
 
 def _with_event(kubectl: Kubectl, rollout: Rollout) -> str:
-    """Return a rollout's note with the last warning about it."""
+    """Return a rollout's note with the last warning about it, where the note is not clear."""
+    if rollout.kind != "Job" and "(waited" not in rollout.note:
+        return rollout.note
     events = kubectl.items("events", "--field-selector", "type=Warning")
     about = [one for one in events if str(one["involvedObject"]["name"]).startswith(rollout.name)]
     about.sort(key=lambda one: str(one.get("lastTimestamp") or one.get("eventTime") or ""))

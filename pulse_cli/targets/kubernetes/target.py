@@ -16,6 +16,7 @@ from pulse_cli.stack.model import SERVICE_NAMES, ServiceName, Stack
 from pulse_cli.stack.secrets import ensure_secrets
 from pulse_cli.targets.changing import locked, undone_on_failure
 from pulse_cli.targets.kubernetes import credentials, preflight, rollout
+from pulse_cli.targets.kubernetes.forward import reached
 from pulse_cli.targets.kubernetes.kubectl import Kubectl, current_context, find
 from pulse_cli.targets.kubernetes.package import AFTER, BEFORE, MIGRATION, Package
 from pulse_cli.targets.kubernetes.pods import Pod, pods
@@ -89,7 +90,7 @@ class Kubernetes:
         return stack
 
     def down(self) -> int:
-        """Delete the stack's objects where it was started; return how many there were.
+        """Delete the stack's objects where it was started; return how many pods there were.
 
         What does not carry this stack's label stays, and so do the volumes and the namespace.
         Without a record of where it was started, no cluster is asked.
@@ -115,6 +116,15 @@ class Kubernetes:
             )
             for one in self._pods(kubectl)
         ]
+
+    def reached(self) -> Stack:
+        """Return the stack at ports of this machine, which lead to it while this process runs.
+
+        Raises:
+            NotHealthy: nothing runs, or a pod is not ready or cannot be reached.
+        """
+        stack = self.running()
+        return reached(stack, _kubectl(stack), self._selector)
 
     def restart(self, names: Sequence[str], show: Show) -> None:
         """Replace the pods of workloads one after the other; none named means all.
@@ -298,11 +308,12 @@ class Kubernetes:
 
     def _delete(self) -> int:
         kubectl = _kubectl(self.running())
+        running = len(self._pods(kubectl))
         count = self._package.delete(kubectl)
         people().print(f"deleted {count} objects in {kubectl}; its volumes stay", soft_wrap=True)
         for file in (self._record, self._place, self._configured):
             file.unlink(missing_ok=True)
-        return count
+        return running
 
     def _workloads(self, kubectl: Kubectl) -> dict[str, str]:
         """Return what kubectl calls every workload, by its name."""
