@@ -11,8 +11,7 @@ from pulse_cli.programs import (
     SUPERUSER,
     service_environment,
 )
-from pulse_cli.render import kong, prometheus
-from pulse_cli.render.gateway import in_compose
+from pulse_cli.render import prometheus
 from pulse_cli.render.jinja import fill
 from pulse_cli.stack.containers import Limit
 from pulse_cli.stack.model import SERVICE_NAMES, Postgres, RabbitMQ, Redis, ServiceName, Stack
@@ -58,7 +57,7 @@ def files(stack: Stack) -> dict[str, str]:
         postgres=_postgres(stack),
         rabbitmq=RABBITMQ,
         envoy=ENVOY,
-        kong=_kong(stack),
+        kong=KONG,
         ready_path=READY_PATHS[stack.gateway.kind],
         migrate={
             "MIGRATE_DATABASE_HOST": "postgres",
@@ -158,6 +157,9 @@ RABBITMQ = {
     "RUNNING_UNDER_SYSTEMD": "true",  # the script then becomes the server, which is signalled
 }
 
+KONG = {"KONG_PREFIX": "/run/kong", "KONG_NGINX_WORKER_PROCESSES": str(ENVOY_CONCURRENCY)}
+"""Beside what its `kong.conf` says."""
+
 ENVOY = (
     "envoy",
     "-c",
@@ -168,12 +170,6 @@ ENVOY = (
     "--log-level",
     "warning",
 )
-
-
-def _kong(stack: Stack) -> dict[str, str]:
-    own = {"prefix": "/run/kong", "nginx_worker_processes": str(ENVOY_CONCURRENCY)}
-    settings = kong.settings(stack, in_compose(stack)) | own
-    return {f"KONG_{name.upper()}": value for name, value in settings.items()}
 
 
 def _published(store: Postgres | Redis | RabbitMQ) -> str:

@@ -62,7 +62,7 @@ class Engine:
 
     def infos(self) -> dict[str, Info]:
         """Return what the engine knows of each container, by component."""
-        return {name: _info(name, one.attrs) for name, one in self.containers().items()}
+        return {name: known(name, one) for name, one in self.containers().items()}
 
     @contextmanager
     def starting(self) -> Iterator[Starting]:
@@ -209,20 +209,21 @@ def _unreachable(path: Path, error: OSError) -> MissingComponent | Unusable:
     )
 
 
-def _info(name: str, attributes: dict[str, Any]) -> Info:
-    state = attributes["State"]
-    known = STATES.get(state["Status"], "FATAL")
+def known(name: str, container: Container) -> Info:
+    """Return what the engine knew of a component's container when it was listed."""
+    state = container.attrs["State"]
+    word = STATES.get(state["Status"], "FATAL")
     reason = state.get("Error") or f"it is {state['Status']}"
-    if known == "BACKOFF":
+    if word == "BACKOFF":
         reason = f"it ended with {state['ExitCode']} each time"
-        if attributes["RestartCount"] >= ATTEMPTS:
-            known = "FATAL"
+        if container.attrs["RestartCount"] >= ATTEMPTS:
+            word = "FATAL"
     started = _seconds(state["StartedAt"])
     if state.get("OOMKilled"):
         reason = "it used more memory than it may"
     return Info(
         name=name,
-        state=known,
+        state=word,
         pid=state["Pid"] or None,
         started=started,
         now=int(datetime.now().timestamp()),

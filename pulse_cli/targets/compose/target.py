@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
@@ -14,11 +15,11 @@ from pulse_cli.errors import ConfigError, MissingComponent, NotHealthy, Unusable
 from pulse_cli.files import private_folder, write_private
 from pulse_cli.stack.load import running_stack
 from pulse_cli.stack.model import ServiceName, Stack
-from pulse_cli.stack.secrets import Secrets, ensure_secrets
+from pulse_cli.stack.secrets import ensure_secrets
 from pulse_cli.targets.bringup import bring_up
 from pulse_cli.targets.changing import locked, undone_on_failure
 from pulse_cli.targets.compose import gateway, image, logs, network
-from pulse_cli.targets.compose.engine import Engine, connect, seems_installed
+from pulse_cli.targets.compose.engine import Engine, connect, known, seems_installed
 from pulse_cli.targets.compose.plan import STORES, plan
 from pulse_cli.targets.compose.project import Project, project_name, user_of
 from pulse_cli.targets.compose.stopping import remove_all, remove_containers, stop_containers
@@ -29,6 +30,9 @@ from pulse_cli.targets.local.scaling import scaled
 from pulse_cli.targets.local.target import choose
 from pulse_cli.targets.progress import Show
 from pulse_cli.targets.target import Line, Say, Status
+
+if TYPE_CHECKING:
+    from docker.models.containers import Container
 
 READY_SECONDS = 180.0
 """How long one container may take; a broker that shares one CPU with much else took 58."""
@@ -110,26 +114,7 @@ class Compose:
         """Return every container as it is now. Raises `NotHealthy` when nothing runs."""
         components = plan(self.running())
         containers = self._engine().containers()
-        infos = self._engine().infos()
-        found: list[Status] = []
-        for component in components:
-            info = infos.get(component.name)
-            state = info.state.lower() if info else "missing"
-            done = info is not None and component.kind == "job" and info.ended_well
-            container = containers.get(component.name)
-            found.append(
-                Status(
-                    name=component.name,
-                    kind=component.kind,
-                    port=component.port,
-                    pid=info.pid if info else None,
-                    state="done" if done else state,
-                    log=self.log(component.name),
-                    uptime_seconds=info.now - info.started if info and info.pid else None,
-                    restarts=container.attrs["RestartCount"] if container else 0,
-                )
-            )
-        return found
+        return [self._status(one, containers.get(one.name)) for one in components]
 
     def restart(self, names: Sequence[str], show: Show) -> None:
         """Stop the components and start them again; none named means all.
@@ -238,6 +223,21 @@ class Compose:
         else:
             yield from logs.tail(engine, self.state, chosen, count)
 
+    def _status(self, component: Component, container: Container | None) -> Status:
+        info = known(component.name, container) if container is not None else None
+        state = info.state.lower() if info else "missing"
+        done = info is not None and component.kind == "job" and info.ended_well
+        return Status(
+            name=component.name,
+            kind=component.kind,
+            port=component.port,
+            pid=info.pid if info else None,
+            state="done" if done else state,
+            log=self.log(component.name),
+            uptime_seconds=info.now - info.started if info and info.pid else None,
+            restarts=container.attrs["RestartCount"] if container is not None else 0,
+        )
+
     def _engine(self) -> Engine:
         if self._connected is None:
             self._connected = connect(self.name)
@@ -272,13 +272,10 @@ class Compose:
         project = self._project()
         try:
             content = project.write_context(stack) if stack.compose.build else ""
-            project.write(stack, self._secrets(), content, serving)
+            project.write(stack, ensure_secrets(self.state), content, serving)
         except OSError as error:
             raise Unusable(f"cannot use {error.filename}: {error.strerror}") from None
         return content
-
-    def _secrets(self) -> Secrets:
-        return ensure_secrets(self.state)
 
     def _start(self, components: Sequence[Component], show: Show) -> None:
         """Start what does not run; stop just that again when it fails."""
