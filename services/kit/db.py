@@ -176,22 +176,25 @@ class _Server:
             raise ServiceError.unavailable("database") from error
 
     async def _once(self, query: Query, params: Params | None, take: _Take) -> object:
-        async with self._connection() as connection, connection.cursor() as cursor:
-            within(self._query_seconds)  # waiting may have taken what was left
-            started = time.perf_counter()
-            try:
-                await cursor.execute(query.sql, params, timeout=self._query_seconds)
-            except psycopg2.Error as error:
-                if connection.closed:
-                    raise _ConnectionLostError(error) from None
-                raise
-            _observe(query.name, time.perf_counter() - started)
-            raise_if_cancelled()
-            return await take(cursor)
+        connection = await self._connection()
+        try:
+            async with connection.cursor() as cursor:
+                within(self._query_seconds)  # waiting may have taken what was left
+                started = time.perf_counter()
+                try:
+                    await cursor.execute(query.sql, params, timeout=self._query_seconds)
+                except psycopg2.Error as error:
+                    if connection.closed:
+                        raise _ConnectionLostError(error) from None
+                    raise
+                _observe(query.name, time.perf_counter() - started)
+                raise_if_cancelled()
+                return await take(cursor)
+        finally:
+            await self._pool.release(connection)
 
-    @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[aiopg.Connection]:
-        """A connection, after a bounded wait in a bounded queue."""
+    async def _connection(self) -> aiopg.Connection:
+        """A connection, to be released, after a bounded wait in a bounded queue."""
         within(_CONNECT_SECONDS)
         if self._waiting >= self._most_waiting:
             SHED.inc()
@@ -200,15 +203,11 @@ class _Server:
         asked = None if self._pool.freesize else time.perf_counter()
         try:
             # Not cut short at the caller's deadline: a connect must not be cancelled half-way.
-            connection = await self._alive()
+            return await self._alive()
         finally:
             self._waiting -= 1
             if asked is not None:
                 POOL_WAIT.observe(time.perf_counter() - asked)
-        try:
-            yield connection
-        finally:
-            await self._pool.release(connection)
 
     async def _alive(self) -> aiopg.Connection:
         """A connection of the pool's, which fails an assertion where it meets one that is dead.
