@@ -16,6 +16,8 @@ from tests.conftest import RunningStack
 from tests.contract.behaviours import BEHAVIOURS, RECORDED, play, recorded
 from tests.contract.cast import RealStage
 
+pytestmark = pytest.mark.timeout(600)  # The first test plays all behaviours.
+
 _AT_ONCE = 6
 """Behaviours played at the same time: most of each is waiting for what follows from a change."""
 
