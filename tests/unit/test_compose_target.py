@@ -197,6 +197,17 @@ def test_an_image_that_cannot_be_had_is_named_with_its_setting(tmp_path: Path) -
         image.ensure(engine(), project, Stack(), "digest", print)
 
 
+def test_a_registry_out_of_reach_is_told_with_the_setting(tmp_path: Path) -> None:
+    def unreachable(*_: object, **__: object) -> None:
+        raise APIError("500", explanation="lookup registry.example.org: no such host")
+
+    some = engine()
+    cast("FakeClient", some.client).api = SimpleNamespace(pull=unreachable)
+    project = Project(tmp_path / ".pulse", "unix:///nowhere", "1:1")
+    with pytest.raises(MissingComponent, match=r"no such host.*images\.postgres"):
+        image.ensure(some, project, Stack(), "digest", print)
+
+
 def test_an_image_is_built_again_only_from_something_else(tmp_path: Path) -> None:
     class Built(Project):
         def build(self) -> None:

@@ -54,8 +54,9 @@ def _content(engine: Engine, image: str) -> str | None:
 
 
 def _have(engine: Engine, name: str, image: str, say: Say) -> None:
-    from docker.errors import APIError, ImageNotFound
+    from docker.errors import APIError, DockerException, ImageNotFound
     from docker.utils import parse_repository_tag
+    from requests.exceptions import RequestException
 
     with refused():
         try:
@@ -66,11 +67,12 @@ def _have(engine: Engine, name: str, image: str, say: Say) -> None:
     say(f"pulling {image} …")
     repository, tag = parse_repository_tag(image)
     try:
-        with refused():
-            said = engine.client.api.pull(repository, tag or "latest", stream=True, decode=True)
-            error = next((line["error"] for line in said if "error" in line), None)
+        said = engine.client.api.pull(repository, tag or "latest", stream=True, decode=True)
+        error = next((line["error"] for line in said if "error" in line), None)
     except APIError as refusal:
         error = str(refusal.explanation)
+    except (DockerException, RequestException) as failure:
+        error = str(failure)
     if error is not None:
         raise MissingComponent(
             f"the image {image} is not here and cannot be pulled ({error.strip()}); set "
