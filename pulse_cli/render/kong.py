@@ -2,7 +2,8 @@
 
 Written for Kong 3.9, open-source edition. What its plugins cannot do is done by short functions in
 Lua (`templates/kong/*.lua.j2`) that run in Kong's sandbox: problem documents for what Kong answers
-by itself, a token's audience, the token among a WebSocket's protocols, and the API's description.
+by itself, ids and headers that even its refusals carry, a token's audience, the token among a
+WebSocket's protocols, and the API's description.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ SOCKET = "websocket"
 """Marks the routes that may be upgraded."""
 
 PLUGINS = (
-    "correlation-id", "cors", "ip-restriction", "jwt", "post-function", "pre-function",
+    "cors", "ip-restriction", "jwt", "post-function", "pre-function",
     "prometheus", "rate-limiting", "request-size-limiting", "request-termination",
-    "request-transformer", "response-transformer",
+    "request-transformer",
 )  # fmt: skip
 
 SET_BY_KONG = ("X-Forwarded-", "X-Real-IP")
@@ -101,10 +102,6 @@ def _declared(stack: Stack, where: Surroundings) -> str:
         tokens_checked=_tokens_checked,
         open_to_all=partial(_open_to_all, stack),
         forged=[name for name in policies.FORGED if not name.startswith(SET_BY_KONG)],
-        added=[
-            f"{policies.VERSION_HEADER}:{policies.API.rpartition('/')[2]}",
-            "X-Content-Type-Options:nosniff",
-        ],
         name=lambda path: path.strip("/").replace("/", "-").replace(".", "-"),
         exactly=lambda path: f"~{_expression(path)}$",
         below=lambda path: f"~{_expression(path)}(?:/|$)",

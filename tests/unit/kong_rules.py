@@ -21,9 +21,7 @@ SERVICE = {
 }  # fmt: skip
 ROUTE = {"name", "paths", "regex_priority", "strip_path", "preserve_host", "tags", "plugins"}
 PHASES = {"rewrite", "access", "header_filter", "body_filter"}
-HEADERS = {"headers"}
 PLUGINS: dict[str, set[str]] = {
-    "correlation-id": {"header_name", "generator", "echo_downstream"},
     "cors": {"origins", "methods", "headers", "exposed_headers", "max_age"},
     "ip-restriction": {"allow", "deny"},
     "jwt": {
@@ -36,7 +34,6 @@ PLUGINS: dict[str, set[str]] = {
     "request-size-limiting": {"allowed_payload_size", "size_unit"},
     "request-termination": {"status_code"},
     "request-transformer": {"remove"},
-    "response-transformer": {"remove", "add"},
 }  # fmt: skip
 REDIS = {"host", "port", "username", "password", "timeout", "ssl", "ssl_verify", "server_name"}
 TARGET = re.compile(r"(?:[a-z0-9.-]+|\[[0-9a-f:]+\]):\d+")

@@ -25,7 +25,7 @@ from pulse_cli.verify.gateway.expect import Expect, by, every, header, reached, 
 from pulse_cli.verify.gateway.subject import Subject, Token
 
 PROTECTED = f"{API}/posts"
-MOST_BYTES = 32 << 20
+MOST_BYTES = 8 << 20
 """Larger bodies are not sent, however large they may be."""
 
 STRANGER = "https://stranger.example"
@@ -170,6 +170,7 @@ def _bodies(subject: Subject, refusals: Mapping[int, Refusal]) -> Iterator[Case]
         for size, promised, expected in (
             (most, "passes", reached),
             (most + 1, "413", by(refusals[413])),
+            (3 * most, "413", every(by(refusals[413]), header(VERSION_HEADER))),
         ):
             name = f"{kind}body of {size} bytes"
             yield Case(name, promised, PROTECTED, expected, "POST", headers, size, chunked)
