@@ -19,7 +19,7 @@ def test_every_owner_gets_what_it_needs_and_nothing_else(tmp_path: Path) -> None
         assert {f.name for f in (tmp_path / "secrets" / service).iterdir()} == owned | alone
     migrate = {f"{s}_{role}_password" for s in SERVICE_NAMES for role in ("owner", "app")}
     found = {f.name for f in (tmp_path / "secrets" / "migrate").iterdir()}
-    assert found == {"superuser_password", *migrate}
+    assert found == {"superuser_password", "replication_password", *migrate}
     assert {f.name for f in (tmp_path / "secrets" / "operator").iterdir()} == {
         "token_key", "service_key", "superuser_password",
         "redis_password", "rabbitmq_password", "seed_password",
