@@ -157,7 +157,7 @@ RABBITMQ = {
     "RUNNING_UNDER_SYSTEMD": "true",  # the script then becomes the server, which is signalled
 }
 
-KONG = {"KONG_PREFIX": "/run/kong", "KONG_NGINX_WORKER_PROCESSES": str(ENVOY_CONCURRENCY)}
+KONG = {"KONG_PREFIX": "/tmp/kong", "KONG_NGINX_WORKER_PROCESSES": str(ENVOY_CONCURRENCY)}  # noqa: S108
 """Beside what its `kong.conf` says."""
 
 ENVOY = (
