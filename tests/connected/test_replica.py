@@ -292,6 +292,16 @@ def test_the_replica_takes_as_many_connections_as_the_server(doubled: RunningSta
     assert int(limits.pop()) >= doubled.stack.max_connections
 
 
+def test_its_password_is_shown_nowhere(doubled: RunningStack) -> None:
+    password = (doubled.state / "secrets" / "migrate" / "replication_password").read_text()
+    process = psutil.Process(standby(doubled)["pid"])
+    assert password not in " ".join((*process.cmdline(), *process.environ().values()))
+    assert password not in (data(doubled) / "postgresql.auto.conf").read_text()
+    passfile = doubled.state / "rendered" / "replica.pgpass"
+    assert password in passfile.read_text()
+    assert passfile.stat().st_mode & 0o777 == 0o600
+
+
 def test_doctor_knows_it(doubled: RunningStack) -> None:
     checks = json.loads(doubled.pulse("doctor", "--json").stdout)["checks"]
     assert {"replica": "ok", "ports": "ok"}.items() <= {
