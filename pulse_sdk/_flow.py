@@ -14,7 +14,7 @@ from functools import cache
 from random import getrandbits
 from time import monotonic
 from types import NoneType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
 from pydantic import SecretStr, TypeAdapter, ValidationError
@@ -22,7 +22,6 @@ from pydantic import SecretStr, TypeAdapter, ValidationError
 from pulse_sdk._call import Call
 from pulse_sdk.auth import AsyncTokenSource, Credentials, TokenSource
 from pulse_sdk.breaker import Outcome
-from pulse_sdk.contract.users import Refresh, Tokens
 from pulse_sdk.errors import (
     CircuitOpen,
     ConnectionFailed,
@@ -37,6 +36,9 @@ from pulse_sdk.errors import (
 from pulse_sdk.hooks import Attempt, Reply
 from pulse_sdk.options import Options, Retries
 from pulse_sdk.raw import Answer
+
+if TYPE_CHECKING:
+    from pulse_sdk.contract.users import Tokens
 
 T = TypeVar("T")
 log = logging.getLogger("pulse_sdk")
@@ -321,6 +323,8 @@ def refresh_call(refresh_token: SecretStr | str) -> Call[Tokens]:
     Raises:
         InvalidInput: It is none.
     """
+    from pulse_sdk.contract.users import Refresh, Tokens
+
     try:
         body = Refresh.model_validate({"refresh_token": refresh_token})
     except ValidationError as error:

@@ -19,13 +19,15 @@ import math
 import os
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, NoReturn, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeAlias, runtime_checkable
 
 from pydantic import SecretStr
 
 from pulse_sdk._call import header_text
-from pulse_sdk.contract.users import Tokens
 from pulse_sdk.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from pulse_sdk.contract.users import Tokens
 
 _MARGIN = 60.0
 """Seconds before its end at which an access token is renewed, or a fifth of its life if less."""
@@ -60,10 +62,10 @@ class AsyncTokenSource(Protocol):
         ...
 
 
-OnTokens: TypeAlias = Callable[[Tokens | None], object]
+OnTokens: TypeAlias = Callable[["Tokens | None"], object]
 """Told each new pair of tokens before any call uses it, and None after a log-out."""
 
-AsyncOnTokens: TypeAlias = Callable[[Tokens | None], Awaitable[object] | object]
+AsyncOnTokens: TypeAlias = Callable[["Tokens | None"], Awaitable[object] | object]
 """The same for `AsyncPulse`, which awaits what it returns."""
 
 
@@ -81,13 +83,17 @@ class Credentials:
         self._due_at = self._ends_at = math.inf
         self._pid = os.getpid()
         self.source: TokenSource | AsyncTokenSource | None = None
+        if token is None:
+            return
+        from pulse_sdk.contract.users import Tokens
+
         if isinstance(token, str):
             self.keep_access(token)
         elif isinstance(token, Tokens):
             self._resume(token)
         elif isinstance(token, TokenSource):
             self.source = token
-        elif token is not None:
+        else:
             raise InvalidInput.of("token", "must be a string, Tokens or a TokenSource")
 
     @property
@@ -111,6 +117,8 @@ class Credentials:
         access, refresh = self._access_token, self.refresh_token
         if access is None or refresh is None:
             return None
+        from pulse_sdk.contract.users import Tokens
+
         left = max(0, int(min(self._ends_at - time.monotonic(), 2**31)))
         return Tokens(access_token=access, refresh_token=refresh, expires_in=left)
 
