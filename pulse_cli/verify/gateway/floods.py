@@ -6,6 +6,7 @@ import asyncio
 import re
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from pulse_cli.stack.gateway import LOGIN
 from pulse_cli.verify.gateway.expect import Seen
@@ -66,12 +67,16 @@ async def _pipelined(
     reader, writer = await asyncio.open_connection(
         subject.host, subject.port, local_addr=(source, 0) if source else None
     )
+    answers = bytearray()
     try:
         for number, headers in enumerate(each, start=1):
             last = {"Connection": "close"} if number == len(each) else {}
             writer.write(_request(subject, path, {**headers, **last}))
-        async with asyncio.timeout(TIMEOUT_SECONDS):
-            answers = await reader.read(-1)
+        # A connection that ends before we have said all had its answers until then.
+        with suppress(ConnectionError):
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                while received := await reader.read(1 << 16):
+                    answers += received
     finally:
         writer.close()
     return [int(status) for status in STATUS.findall(answers)]
