@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.metadata import requires, version
 from importlib.resources import files as resources
 from importlib.resources.abc import Traversable
@@ -27,18 +27,31 @@ IGNORED = """\
 """
 
 
+LOAD_EXTRAS = ("cli",)
+LOAD_PACKAGES = ("scenarios", "pulse_cli", "pulse_sdk")
+
+
 def files(stack: Stack) -> dict[str, str]:
     """Return the context that the image is built from, less the wheels of `compose.wheels`."""
+    return _context(stack, PACKAGES, EXTRAS)
+
+
+def load_files(stack: Stack) -> dict[str, str]:
+    """Return the context of the image that makes load in a cluster: Locust and the scenarios."""
+    return _context(stack, LOAD_PACKAGES, LOAD_EXTRAS)
+
+
+def _context(stack: Stack, packages: Sequence[str], extras: Sequence[str]) -> dict[str, str]:
     dockerfile = fill(
         "docker/Dockerfile.j2", images=stack.images, wheels=bool(stack.compose.wheels)
     )
     found = {
         "Dockerfile": dockerfile,
         ".dockerignore": IGNORED,
-        "requirements.txt": "".join(f"{line}\n" for line in _requirements()),
+        "requirements.txt": "".join(f"{line}\n" for line in _requirements(extras)),
         "constraints.txt": _constraints(),
     }
-    for package in PACKAGES:
+    for package in packages:
         found |= dict(_sources(resources(package), f"app/{package}"))
     release = version(DISTRIBUTION)
     # By this the program knows its own version.
@@ -47,12 +60,12 @@ def files(stack: Stack) -> dict[str, str]:
     return found
 
 
-def _requirements() -> Iterator[str]:
+def _requirements(extras: Sequence[str]) -> Iterator[str]:
     """Yield what the services need, without the extras that pip would have to know of."""
     for line in requires(DISTRIBUTION) or ():
         requirement, _, marker = line.partition(";")
         extra = MARKER.search(marker)
-        if extra is None or extra[1] in EXTRAS:
+        if extra is None or extra[1] in extras:
             rest = MARKER.sub("", marker).strip()
             yield f"{requirement.strip()}; {rest}" if rest else requirement.strip()
 

@@ -20,6 +20,7 @@ RENDERABLES: Mapping[str, Callable[[Stack], Files]] = {
     "envoy": envoy.files,
     "compose": compose.files,
     "docker": docker.files,
+    "docker-bench": docker.load_files,
     "kubernetes": kubernetes.files,
     "prometheus": prometheus.files,
 }
