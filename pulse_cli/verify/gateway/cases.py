@@ -105,6 +105,8 @@ def _tokens(subject: Subject, refusals: Mapping[int, Refusal]) -> Iterator[Case]
 
 
 def _headers(subject: Subject, refusals: Mapping[int, Refusal]) -> Iterator[Case]:
+    smuggled = {**subject.bearer(), "X_User_Id": "1"}
+    yield Case("header with an underscore", "400", PROTECTED, expect.status(400), headers=smuggled)
     given = {CORRELATION_HEADER: GIVEN_ID}
     kept = header(CORRELATION_HEADER, GIVEN_ID)
     for name, path, headers, expected in (
