@@ -75,7 +75,8 @@ class ConnectionFailed(PulseError):
     code = "connection_failed"
 
     def __init__(self, reason: str, attempts: int = 1, correlation_id: str | None = None) -> None:
-        super().__init__(reason, attempts, correlation_id)
+        # Not super(): for TimedOut that is OSError, which takes three for a file's error.
+        Exception.__init__(self, reason, attempts, correlation_id)
         self.reason = reason
         self.attempts = attempts
         self.correlation_id = correlation_id

@@ -18,7 +18,14 @@ import pulse_sdk
 from pulse_sdk import AsyncPulse, Backoff, InvalidInput, NotFound, Pulse, Retries
 from pulse_sdk.contract.common import FieldError, Problem
 from pulse_sdk.contract.users import Tokens
-from pulse_sdk.errors import AnswerError, ConnectionFailed, InvalidRequest, answer_error
+from pulse_sdk.errors import (
+    AnswerError,
+    CircuitOpen,
+    ConnectionFailed,
+    InvalidRequest,
+    TimedOut,
+    answer_error,
+)
 
 
 @pytest.mark.parametrize(
@@ -132,10 +139,13 @@ def test_errors_survive_pickling_and_copying() -> None:
         InvalidRequest(problem, 2, 1.5),
         NotFound(problem),
         InvalidInput.of("a", "b"),
-        ConnectionFailed("refused", 3),
+        ConnectionFailed("refused", 3, "abc"),
+        TimedOut("late", 3, "abc"),
+        CircuitOpen("open", 2.5),
     ):
         for twin in pickle.loads(pickle.dumps(error)), copy.copy(error):
             assert (type(twin), str(twin)) == (type(error), str(error))
+            assert (twin.args, twin.correlation_id) == (error.args, error.correlation_id)
 
 
 def test_what_the_server_finds_invalid_is_caught_with_what_the_client_finds_invalid() -> None:
