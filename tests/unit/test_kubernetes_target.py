@@ -254,6 +254,9 @@ def test_what_scales_by_itself_is_given_another_minimum(cluster: Cluster, tmp_pa
     target.scale("posts", 4, lambda _: None)
     scaler = cluster.objects["HorizontalPodAutoscaler", "posts"]["spec"]
     assert (scaler["minReplicas"], scaler["maxReplicas"]) == (4, 6)
+    assert sum(one.name.startswith("posts-") for one in target.status()) == 4
+    target.scale("posts", 2, lambda _: None)  # it shrinks by itself
+    assert sum(one.name.startswith("posts-") for one in target.status()) == 4
     with pytest.raises(ConfigError, match=r"posts=7 is not between 2 and 6 .* = 406 of 400"):
         target.scale("posts", 7, lambda _: None)
 

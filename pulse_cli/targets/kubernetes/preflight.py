@@ -17,7 +17,6 @@ def check(stack: Stack, kubectl: Kubectl, package: Package) -> None:
     Raises:
         ConfigError: a managed store is not named, or its gateway is not Kong.
         MissingComponent: the cluster serves no metrics, which autoscaling needs.
-        NotHealthy: something that the operator makes is not there.
         Unusable: the cluster is out of reach, forbids it, or its namespace is another stack's.
     """
     _configuration(stack)
@@ -35,8 +34,12 @@ def check(stack: Stack, kubectl: Kubectl, package: Package) -> None:
         raise Unusable(
             f"{kubectl} holds the stack of another folder; set kubernetes.namespace to another"
         )
-    if stack.kubernetes.overlay != "dev":
-        _managed(stack, kubectl)
+    metrics = ("get", "--raw", "/apis/metrics.k8s.io/v1beta1")
+    if stack.kubernetes.overlay != "dev" and not kubectl.succeeds(*metrics):
+        raise MissingComponent(
+            f"the cluster of context {kubectl.context} serves no metrics (metrics.k8s.io), which "
+            "autoscaling needs; install metrics-server, or use kubernetes.overlay = dev"
+        )
 
 
 def _configuration(stack: Stack) -> None:
@@ -59,12 +62,14 @@ def _configuration(stack: Stack) -> None:
         )
 
 
-def _managed(stack: Stack, kubectl: Kubectl) -> None:
-    if not kubectl.succeeds("get", "--raw", "/apis/metrics.k8s.io/v1beta1"):
-        raise MissingComponent(
-            f"the cluster of context {kubectl.context} serves no metrics (metrics.k8s.io), which "
-            "autoscaling needs; install metrics-server, or use kubernetes.overlay = dev"
-        )
+def check_given(stack: Stack, kubectl: Kubectl) -> None:
+    """Refuse to go on without what only people can put into the namespace.
+
+    Raises:
+        NotHealthy: a certificate is not there.
+    """
+    if stack.kubernetes.overlay == "dev":
+        return
     place = PLACES.get(stack.kubernetes.overlay, PLACES["production"])
     needed = {"secret/gateway-tls": "create secret tls gateway-tls --cert=FILE --key=FILE"}
     if ca_file(stack, place).startswith(CA_FOLDER):

@@ -78,6 +78,8 @@ class Kubernetes:
             preflight.check(stack, kubectl, self._package)
             say(f"into {kubectl}, overlay {stack.kubernetes.overlay}")
             self._package.write(stack)
+            self._make_namespace(kubectl)
+            preflight.check_given(stack, kubectl)
             self._write_record(stack)
             write_private(self._configured, configured.model_dump_json(indent=2))
             if before is None:
@@ -85,8 +87,7 @@ class Kubernetes:
                     self._roll_out(stack, kubectl, show)
             else:
                 self._roll_out(stack, kubectl, show)
-            port = stack.gateway.port
-            say(f"reach it with: {' '.join(kubectl.words)} port-forward service/gateway {port}:80")
+            say(_how_to_reach(stack, kubectl))
         return stack
 
     def down(self) -> int:
@@ -153,12 +154,14 @@ class Kubernetes:
         kubectl = _kubectl(old)
         with locked(self.state / "run"):
             new = self._scaled(old, service, replicas)
-            if new.kubernetes.overlay == "dev":
-                kubectl.run("scale", f"deployment/{service}", f"--replicas={replicas}")
-            else:
+            scales_itself = new.kubernetes.overlay != "dev"
+            if scales_itself:
                 patch = f'{{"spec": {{"minReplicas": {replicas}}}}}'
                 target = f"horizontalpodautoscaler/{service}"
                 kubectl.run("patch", target, "--type=merge", f"--patch={patch}")
+            now = sum(pod.app == service for pod in self._pods(kubectl))
+            if now < replicas or not scales_itself:
+                kubectl.run("scale", f"deployment/{service}", f"--replicas={replicas}")
             self._wait(new, kubectl, f"{rollout.NAME}={service}", show)
             self._write_record(new)
         return new
@@ -279,7 +282,7 @@ class Kubernetes:
         )
         return _with(kept, context=was.context)
 
-    def _roll_out(self, stack: Stack, kubectl: Kubectl, show: Show) -> None:
+    def _make_namespace(self, kubectl: Kubectl) -> None:
         kubectl.run(
             "apply",
             "--server-side",
@@ -287,6 +290,8 @@ class Kubernetes:
             "--field-manager=pulse",
             f"--filename={self._package.folder / 'package' / 'base' / 'namespace.yaml'}",
         )
+
+    def _roll_out(self, stack: Stack, kubectl: Kubectl, show: Show) -> None:
         if stack.kubernetes.secret_store is None or stack.kubernetes.overlay == "dev":
             secrets = credentials.manifests(stack, ensure_secrets(self.state), self._package.labels)
             kubectl.run(
@@ -347,6 +352,13 @@ def _kubectl(stack: Stack) -> Kubectl:
     return Kubectl(
         context if context is not None else current_context(), stack.kubernetes.namespace
     )
+
+
+def _how_to_reach(stack: Stack, kubectl: Kubectl) -> str:
+    words = " ".join(kubectl.words)
+    if stack.kubernetes.overlay == "dev":
+        return f"reach it with: {words} port-forward service/gateway {stack.gateway.port}:80"
+    return f"its address, once the load balancer has one: {words} get service gateway"
 
 
 def _with(stack: Stack, **values: object) -> Stack:
