@@ -160,9 +160,6 @@ RABBITMQ = {
 KONG = {
     "KONG_PREFIX": "/tmp/kong",  # noqa: S108 - in the container alone
     "KONG_NGINX_WORKER_PROCESSES": str(ENVOY_CONCURRENCY),
-    # A container that has ended has no address until it is started again: connections to it are
-    # not refused, they time out.
-    "KONG_NGINX_PROXY_PROXY_NEXT_UPSTREAM": "error timeout",
 }
 """Beside what its `kong.conf` says."""
 

@@ -30,6 +30,9 @@ PLUGINS = (
 SET_BY_KONG = ("X-Forwarded-", "X-Real-IP")
 """Starts of headers that Kong replaces by what it knows itself."""
 
+PATIENCE_SECONDS = 5
+"""Within which another instance is tried: time for each to be found unreachable in a second."""
+
 EVERYBODY = ("0.0.0.0/0", "::/0")
 
 
@@ -65,8 +68,10 @@ def settings(stack: Stack, where: Surroundings) -> dict[str, str]:
         # The plugin refuses larger bodies by their announced length; this bounds what is read of
         # those that announce none.
         "nginx_http_client_max_body_size": str(2 * stack.gateway.max_body_bytes),
-        # A timeout has taken the client's time already: only connections that fail are retried.
-        "nginx_proxy_proxy_next_upstream": "error",
+        # An instance whose machine is gone answers no connection at all. One that takes long over a
+        # request has had the client's time: nothing is tried after so many milliseconds.
+        "nginx_proxy_proxy_next_upstream": "error timeout",
+        "nginx_proxy_proxy_next_upstream_timeout": f"{_patience(stack)}ms",
         "dns_order": "LAST,A,CNAME",
         "dns_valid_ttl": "2",
         "dns_stale_ttl": "2",
@@ -77,6 +82,10 @@ def settings(stack: Stack, where: Surroundings) -> dict[str, str]:
         "status_access_log": "off",
         "status_error_log": "/dev/stderr",
     }
+
+
+def _patience(stack: Stack) -> int:
+    return _milliseconds(min(PATIENCE_SECONDS, stack.gateway.timeout_seconds))
 
 
 def _declared(stack: Stack, where: Surroundings) -> str:
@@ -107,7 +116,7 @@ def _declared(stack: Stack, where: Surroundings) -> str:
         below=lambda path: f"~{_expression(path)}(?:/|$)",
         origins=[f"^{_expression(origin)}$" for origin in stack.gateway.cors_origins],
         lists=_lists(stack),
-        milliseconds=lambda seconds: max(1, round(1000 * seconds)),
+        milliseconds=_milliseconds,
         lua=lua,
     )
 
@@ -158,6 +167,10 @@ def _open_to_all(stack: Stack) -> str:
     """A route's list replaces the general one, so who is denied is said again."""
     denied = [str(network) for network in stack.gateway.deny]
     return json.dumps({"deny": denied} if denied else {"allow": EVERYBODY})
+
+
+def _milliseconds(seconds: float) -> int:
+    return max(1, round(1000 * seconds))
 
 
 def _expression(text: str) -> str:
