@@ -37,6 +37,10 @@ _LARGE = """UPDATE pg_class SET
     relpages = CASE WHEN pg_relation_size(oid) = 0 THEN 0 ELSE 1 END,
     reltuples = CASE WHEN pg_relation_size(oid) = 0 THEN -1 ELSE %(large)s END
 WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND reltuples < %(small)s"""
+# What was sampled of a few rows (all of one post, say) would not be so of many.
+_UNSAMPLED = """DELETE FROM pg_statistic WHERE starelid IN (
+    SELECT oid FROM pg_class
+    WHERE relnamespace = 'public'::regnamespace AND reltuples < %(small)s)"""
 
 
 class ExplainError(Exception):
@@ -147,6 +151,7 @@ def _plan_as_if_large(cursor: Cursor, query: Query, values: dict[str, Any]) -> d
     """The plan with the planner told, until the rollback, that small tables are densely full."""
     cursor.execute("BEGIN")
     try:
+        cursor.execute(_UNSAMPLED, {"small": _SMALL_ROWS})
         cursor.execute(_LARGE, {"small": _SMALL_ROWS, "large": _LARGE_ROWS})
         cursor.execute("SET LOCAL enable_seqscan = off")
         return _plan(cursor, query, values)
