@@ -8,6 +8,7 @@ from typing import Literal
 
 from pulse_cli.errors import ConfigError
 from pulse_cli.programs import BROKER_USER, BROKER_VHOST, SUPERUSER
+from pulse_cli.render.kubernetes.base import SECRETS_FOLDER
 from pulse_cli.stack.kubernetes import Overlay
 from pulse_cli.stack.model import SERVICE_NAMES, ServiceName, Stack
 
@@ -183,14 +184,15 @@ def managed(stack: Stack, place: Place) -> dict[str, str]:
 
 def migration(stack: Stack, place: Place | None) -> dict[str, str]:
     """Return the migrations' settings; they go past a pooler. `None` is stores in the cluster."""
+    common = {"MIGRATE_SECRETS_DIR": SECRETS_FOLDER}
     if place is None:
-        return {
+        return common | {
             "MIGRATE_DATABASE_HOST": "postgres",
             "MIGRATE_DATABASE_PORT": "5432",
             "MIGRATE_DATABASE_USER": SUPERUSER,
         }
     stores = stack.kubernetes.managed
-    return {
+    return common | {
         "MIGRATE_DATABASE_HOST": stores.postgres or UNSET,
         "MIGRATE_DATABASE_PORT": str(place.postgres_port),
         "MIGRATE_DATABASE_USER": stores.postgres_user,
