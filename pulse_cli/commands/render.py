@@ -10,7 +10,6 @@ import typer
 from pulse_cli.context import JSON, Root
 
 ALL = "all"
-GATEWAYS = ("kong", "envoy")
 
 
 def render(
@@ -37,9 +36,8 @@ def render(
     from pulse_cli.errors import CheckFailed, ConfigError
     from pulse_cli.output import emit_json, people, table
     from pulse_cli.render import folder
-    from pulse_cli.render.gateway import filled
-    from pulse_cli.render.renderables import RENDERABLES
-    from pulse_cli.stack.secrets import ensure_secrets
+    from pulse_cli.render.beside import GATEWAYS, beside
+    from pulse_cli.render.renderables import RENDERABLES, Files
 
     if what not in (*RENDERABLES, ALL):
         raise ConfigError(
@@ -52,14 +50,12 @@ def render(
         )
     root = Root.of(ctx)
     into = root.project_dir / output
-    chosen = RENDERABLES if what == ALL else {what: RENDERABLES[what]}
-    rendered = {name: files(root.stack) for name, files in chosen.items()}
+    rendered: dict[str, Files]
     if with_secrets:
-        secrets = ensure_secrets(root.state)
-        rendered = {
-            name: {path: filled(text, secrets) for path, text in files.items()}
-            for name, files in rendered.items()
-        }
+        rendered = {what: beside(what, root.stack, root.state)}
+    else:
+        chosen = RENDERABLES if what == ALL else {what: RENDERABLES[what]}
+        rendered = {name: files(root.stack) for name, files in chosen.items()}
     if check:
         found = folder.differences(into, rendered)
     else:

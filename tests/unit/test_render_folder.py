@@ -109,6 +109,7 @@ def test_secrets_are_rendered_on_demand_alone(tmp_path: Path) -> None:
     own = tmp_path / "own" / "kong" / "kong.yml"
     assert key in own.read_text()
     assert "@PULSE_" not in own.read_text().partition("_format_version")[2]
+    assert f"{tmp_path}/.pulse/rendered/api/openapi.json" in own.read_text()
     assert own.stat().st_mode & 0o777 == 0o600
     assert pulse(tmp_path, "render", "kong", "-o", "own", "--secrets", "--check").returncode == 0
 
