@@ -60,10 +60,10 @@ def bench(
         processes=processes,
     )
     options.check()
-    if root.target.running().target == "kubernetes":
+    stack = root.running()
+    if stack.target == "kubernetes":
         _in_cluster(root, options, json_file)
         return
-    stack = root.running()
     seen = asyncio.run(run(stack, root.state, options, Watch(people())))
     report = summarise(stack, options, seen)
     if json_file is not None:
