@@ -129,13 +129,14 @@ def _make_role(admin: Connection, settings: MigrateSettings, role: str) -> None:
 def _provision(admin: Connection, settings: MigrateSettings, service: str) -> None:
     for role in (f"{service}_owner", f"{service}_app"):
         _make_role(admin, settings, role)
+    owner = sql.Identifier(f"{service}_owner")
     with admin.cursor() as cursor:
+        # Who is no superuser may give away a database to a role of his own alone.
+        cursor.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(owner))
         cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", (service,))
         if cursor.fetchone() is None:
             cursor.execute(
-                sql.SQL("CREATE DATABASE {} OWNER {}").format(
-                    sql.Identifier(service), sql.Identifier(f"{service}_owner")
-                )
+                sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(service), owner)
             )
 
 
