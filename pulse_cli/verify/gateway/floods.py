@@ -16,6 +16,7 @@ MOST_RATE = 300
 """Higher limits are not tried: they would need more requests than a stack in use should be sent."""
 
 HARMLESS = "/health/users"
+RATE_LIMITED = "gateway_rate_limited"
 STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) ")
 FLOOD_SECONDS = 4.0
 """How long a gateway is asked too often until it must have refused."""
@@ -34,10 +35,10 @@ async def limited(subject: Subject, source: str | None, rate: int, path: str) ->
     began = time.monotonic()
     while time.monotonic() - began < FLOOD_SECONDS:
         forged = [{"X-Forwarded-For": f"10.1.{i // 250}.{i % 250}"} for i in range(2 * rate)]
-        statuses += await _pipelined(subject, source, path, forged)
+        answers = await _pipelined(subject, source, path, forged)
+        statuses += _statuses(answers)
         if 429 in statuses:
-            first = statuses.index(429)
-            return Seen(f"429 after {first} requests", first > 0)
+            return _refusal(answers, statuses.index(429))
     return Seen(f"{len(statuses)} requests in {FLOOD_SECONDS:g} s, none refused", False)
 
 
@@ -54,16 +55,30 @@ async def heard_again(subject: Subject, source: str | None, path: str) -> Seen:
 
 async def heard(subject: Subject, source: str | None, path: str) -> Seen:
     """Whether a client is not refused."""
-    statuses = await _pipelined(subject, source, path, [{}])
+    statuses = _statuses(await _pipelined(subject, source, path, [{}]))
     return Seen(
         ", ".join(map(str, statuses)) or "no answer", bool(statuses) and 429 not in statuses
     )
 
 
+def _statuses(answers: bytes) -> list[int]:
+    return [int(status) for status in STATUS.findall(answers)]
+
+
+def _refusal(answers: bytes, before: int) -> Seen:
+    """Tell of answers that have a refusal, after so many that were none."""
+    said = f"429 after {before} requests"
+    refusal = answers.partition(b" 429 ")[2].lower()
+    for part in ("retry-after: ", RATE_LIMITED):
+        if part.encode() not in refusal:
+            return Seen(f"{said}, without {part}", False)
+    return Seen(said, before > 0)
+
+
 async def _pipelined(
     subject: Subject, source: str | None, path: str, each: Sequence[Mapping[str, str]]
-) -> list[int]:
-    """Send requests on one connection without waiting for answers; return the statuses."""
+) -> bytes:
+    """Send requests on one connection without waiting for answers; return the answers."""
     reader, writer = await asyncio.open_connection(
         subject.host, subject.port, local_addr=(source, 0) if source else None
     )
@@ -79,7 +94,7 @@ async def _pipelined(
                     answers += received
     finally:
         writer.close()
-    return [int(status) for status in STATUS.findall(answers)]
+    return bytes(answers)
 
 
 def _request(subject: Subject, path: str, headers: Mapping[str, str]) -> bytes:

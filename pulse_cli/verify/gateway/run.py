@@ -22,7 +22,6 @@ from pulse_cli.verify.gateway.cases import PROTECTED, Case, cases
 from pulse_cli.verify.gateway.expect import Seen, refused, saw, status
 from pulse_cli.verify.gateway.subject import Subject, Token
 
-RATE_LIMITED = "gateway_rate_limited"
 PATIENCE = 20
 """How often a request is sent again when the gateway finds us too fast."""
 
@@ -111,7 +110,7 @@ async def _asked(client: httpx.AsyncClient, case: Case) -> Seen:
         answer = await client.request(
             case.method, case.path, headers=case.headers, content=case.content()
         )
-        if refused(429, RATE_LIMITED)(answer) is not None:
+        if refused(429, floods.RATE_LIMITED)(answer) is not None:
             break
         await asyncio.sleep(1)
     wrong = case.expected(answer)
