@@ -46,6 +46,14 @@ class Root:
         return load_stack(self.project_dir, self.settings)
 
     def running(self) -> Stack:
+        """Return the stack that this folder runs now, at addresses that this process reaches.
+
+        Raises:
+            NotHealthy: none runs, or it cannot be reached.
+        """
+        return self.reached(self.recorded())
+
+    def recorded(self) -> Stack:
         """Return the stack that this folder runs now. Raises `NotHealthy` when none does."""
         from pulse_cli.errors import NotHealthy
         from pulse_cli.stack.load import running_stack
@@ -53,7 +61,7 @@ class Root:
         stack = running_stack(self.state)
         if stack is None:
             raise NotHealthy(f"no stack is running in {self.project_dir}; start it with: pulse up")
-        return self.reached(stack)
+        return stack
 
     def reached(self, stack: Stack) -> Stack:
         """Return a running stack at addresses that this process reaches.

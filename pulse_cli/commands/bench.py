@@ -60,7 +60,7 @@ def bench(
         processes=processes,
     )
     options.check()
-    stack = root.running()
+    stack = root.recorded()
     if stack.target == "kubernetes":
         _in_cluster(root, options, json_file)
         return

@@ -137,7 +137,8 @@ class Kubernetes(Frozen):
     """Pods that make load in `pulse bench`, beside the one that leads them."""
     pgbouncer_image: Image = "edoburu/pgbouncer:v1.24.1-p1"
     bench_image: Image | None = None
-    """What the load is made from; by default `images.services`, which holds the scenarios too."""
+    """What the load's pods run; by default `pulse-bench` of this version, which is built from what
+    `pulse render docker-bench` writes."""
 
     @model_validator(mode="after")
     def _canary_where_it_works(self) -> Self:
