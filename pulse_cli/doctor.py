@@ -1,4 +1,4 @@
-"""What this machine needs for a local stack: each check a verdict and its mend."""
+"""What this machine needs for a stack: each check a verdict and its mend."""
 
 from __future__ import annotations
 
@@ -42,7 +42,11 @@ class Check:
 
 
 def examine(stack: Stack, state: Path) -> list[Check]:
-    """Look at everything that a local stack needs, programs run in parallel."""
+    """Look at everything that a stack needs on its target, programs run in parallel."""
+    if stack.target == "compose":
+        from pulse_cli.targets.compose.doctor import examine as examine_engine
+
+        return examine_engine(stack, state)
     checks: list[Callable[[], Check]] = [
         _python,
         _packages,

@@ -16,7 +16,7 @@ def doctor(
     ] = False,
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
-    """Check what this machine needs for a local stack, and mend it with --fix."""
+    """Check what this machine needs for the stack, and mend it with --fix."""
     from rich.markup import escape
 
     from pulse_cli import doctor as clinic

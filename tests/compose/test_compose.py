@@ -86,6 +86,14 @@ def test_everything_runs_and_is_healthy(stack: RunningStack) -> None:
     assert health.returncode == 0, health.stderr
 
 
+def test_the_machine_is_found_fit(stack: RunningStack) -> None:
+    looked = stack.pulse("doctor", "--json")
+    assert looked.returncode == 0, looked.stdout
+    checks = {one["name"]: one for one in json.loads(looked.stdout)["checks"]}
+    assert checks["images"]["detail"] == "5 of 5 are here"
+    assert checks["ports and network"]["detail"] == "in use by this folder's stack"
+
+
 def test_containers_may_do_next_to_nothing(stack: RunningStack) -> None:
     for name, container in connect(project_name(stack.state)).containers().items():
         host, config = container.attrs["HostConfig"], container.attrs["Config"]

@@ -56,6 +56,12 @@ def test_all_components_run_and_none_restarted(stack: RunningStack) -> None:
     assert all(c["restarts"] == 0 for c in components.values())
 
 
+def test_another_target_is_refused_while_this_one_runs(stack: RunningStack) -> None:
+    refused = stack.pulse("up", "--target", "compose")
+    assert refused.returncode == 7
+    assert "runs on target local, not compose" in refused.stderr
+
+
 def test_up_again_changes_nothing(stack: RunningStack) -> None:
     before = pids(stack)
     again = stack.pulse("up", "--json")

@@ -16,6 +16,7 @@ import docker
 import pytest
 from docker.errors import APIError, ImageNotFound
 
+from pulse_cli.doctor import examine
 from pulse_cli.errors import ConfigError, MissingComponent, NotHealthy, PulseError, Unusable
 from pulse_cli.render.gateway import REDIS_PASSWORD, TOKEN_KEY, TOKEN_KEY_BASE64
 from pulse_cli.stack.model import Stack
@@ -361,6 +362,15 @@ def test_a_target_that_cannot_be_had_is_never_replaced_by_another(
     unknown = pulse(tmp_path, "up", "--target", "swarm")
     assert unknown.returncode == 2
     assert "compose" in unknown.stderr
+
+
+def test_the_doctor_says_what_is_wrong_with_the_engine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "tcp://10.0.0.1:2375")
+    found = examine(Stack.model_validate({"target": "compose"}), tmp_path / ".pulse")
+    assert [(one.name, one.verdict) for one in found] == [("docker engine", "unusable")]
+    assert "no engine of this machine" in found[0].detail
 
 
 def test_a_read_replica_is_refused() -> None:

@@ -30,17 +30,23 @@ def ensure(engine: Engine, project: Project, stack: Stack, content: str, say: Sa
         MissingComponent: an image is not here and cannot be had.
         Unusable: the services' image cannot be built.
     """
-    wanted = ["postgres", "redis", "rabbitmq", stack.gateway.kind]
-    if stack.compose.observability:
-        wanted += OBSERVERS
-    if not stack.compose.build:
-        wanted.append("services")
-    for name in wanted:
-        _have(engine, name, stack.images[name], say)
+    for name in _wanted(stack):
+        if name != "services" or not stack.compose.build:
+            _have(engine, name, stack.images[name], say)
     if stack.compose.build and _content(engine, stack.images.services) != content:
         _have(engine, "base", stack.images.base, say)
         say(f"building {stack.images.services} …")
         project.build()
+
+
+def present(engine: Engine, stack: Stack) -> dict[str, bool]:
+    """Return whether each image of a stack is on this machine, by the setting's name."""
+    return {name: _content(engine, stack.images[name]) is not None for name in _wanted(stack)}
+
+
+def _wanted(stack: Stack) -> tuple[str, ...]:
+    observers = OBSERVERS if stack.compose.observability else ()
+    return ("postgres", "redis", "rabbitmq", stack.gateway.kind, *observers, "services")
 
 
 def _content(engine: Engine, image: str) -> str | None:

@@ -82,7 +82,7 @@ class Compose:
             if cleared := self._remove_all():
                 say(f"cleared {cleared} containers that an earlier run left behind")
             stack = network.isolated(configured, engine) if isolated else configured
-            self._refuse_taken(stack, network.published(stack))
+            ports.refuse_taken(stack, network.published(stack))
             network.refuse_taken(stack, engine)
             with undone_on_failure(self._remove_all):
                 write_private(self._record, stack.model_dump_json(indent=2))
@@ -148,7 +148,7 @@ class Compose:
             new = scaled(old, service, replicas, connection_limit(self._configured_then() or old))
             added = sorted(set(new.ports()) - set(old.ports()))
             removed = sorted(set(old.ports()) - set(new.ports()))
-            self._refuse_taken(new, added)
+            ports.refuse_taken(new, added)
             engine, project = self._engine(), self._project()
 
             def back() -> None:
@@ -310,14 +310,6 @@ class Compose:
             return Stack.model_validate_json(self._configured.read_bytes())
         except (FileNotFoundError, ValidationError):
             return None
-
-    def _refuse_taken(self, stack: Stack, names: Sequence[str]) -> None:
-        taken = ports.taken(stack, names)
-        if taken:
-            held = "; ".join(f"port {h.port} ({name}) by {h}" for name, h in taken.items())
-            raise Unusable(
-                f"taken: {held}; stop the holder, set another port in pulse.toml, or use --isolated"
-            )
 
     def _prepare_folders(self) -> None:
         try:

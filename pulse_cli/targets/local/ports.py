@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import psutil
 
+from pulse_cli.errors import Unusable
 from pulse_cli.stack.model import SERVICE_NAMES, Stack
 
 ISOLATED_PORTS = range(20_000, 31_000)
@@ -55,6 +56,16 @@ def taken(stack: Stack, names: Iterable[str] | None = None) -> dict[str, Holder]
         return {}
     listeners = _listeners()
     return {name: listeners.get(port, Holder(port, None, "unknown")) for name, port in busy.items()}
+
+
+def refuse_taken(stack: Stack, names: Iterable[str]) -> None:
+    """Raise `Unusable`, naming every holder, when any of these ports of the stack is taken."""
+    found = taken(stack, names)
+    if found:
+        held = "; ".join(f"port {h.port} ({name}) by {h}" for name, h in found.items())
+        raise Unusable(
+            f"taken: {held}; stop the holder, set another port in pulse.toml, or use --isolated"
+        )
 
 
 def host_of(stack: Stack, name: str) -> str:

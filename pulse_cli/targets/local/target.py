@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -83,7 +83,7 @@ class Local:
             if cleared := self._stop_all():
                 say(f"cleared {cleared} processes that an earlier run left behind")
             stack = ports.isolated(configured) if isolated else configured
-            self._refuse_taken(stack, stack.ports())
+            ports.refuse_taken(stack, stack.ports())
             with undone_on_failure(self._stop_all), self._blaming_a_full_disk():
                 self._begin(stack, configured, binaries, show)
         return stack
@@ -156,7 +156,7 @@ class Local:
             new = scaled(old, service, replicas, limit)
             added = sorted(set(new.ports()) - set(old.ports()))
             removed = sorted(set(old.ports()) - set(new.ports()))
-            self._refuse_taken(new, added)
+            ports.refuse_taken(new, added)
             binaries = self._trimmed(find_binaries(self.state))
             secrets = ensure_secrets(self.state)
 
@@ -306,14 +306,6 @@ class Local:
             return Stack.model_validate_json(self._configured.read_bytes())
         except (FileNotFoundError, ValidationError):
             return None
-
-    def _refuse_taken(self, stack: Stack, names: Iterable[str]) -> None:
-        taken = ports.taken(stack, names)
-        if taken:
-            held = "; ".join(f"port {h.port} ({name}) by {h}" for name, h in taken.items())
-            raise Unusable(
-                f"taken: {held}; stop the holder, set another port in pulse.toml, or use --isolated"
-            )
 
     def _prepare_folders(self) -> None:
         try:
