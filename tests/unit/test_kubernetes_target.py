@@ -402,3 +402,34 @@ def test_what_is_not_ready_cannot_be_reached(cluster: Cluster, tmp_path: Path) -
     cluster.held["posts"] = unschedulable("no room")
     with pytest.raises(NotHealthy, match=r"no pod is ready of posts in namespace pulse"):
         target.reached()
+
+
+LOGS = """#!{python}
+import sys
+assert sys.argv[1:3] == ["--context=fake", "--namespace=pulse"], sys.argv
+assert "--tail=5" in sys.argv and "--prefix" in sys.argv
+for pod in ("posts-0", "posts-1"):
+    print(f"[pod/{{pod}}/posts] {{{{\\"message\\": \\"[served] by {{pod}}\\"}}}}")
+sys.exit({code})
+"""
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_logs_are_told_by_the_pods_names(
+    code: int, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "kubectl"
+    program.write_text(LOGS.format(python=sys.executable, code=code))
+    program.chmod(0o755)
+    target, _ = up(tmp_path)
+    target.scale("posts", 2, lambda _: None)
+    monkeypatch.setattr(kubectl, "find", lambda: str(program))
+    lines = target.lines(configured(), ["posts-1"], 5, False)
+    assert next(lines) == ("posts-1", '{"message": "[served] by posts-1"}')
+    if code:
+        with pytest.raises(NotHealthy, match="kubectl logs failed in namespace pulse"):
+            next(lines)
+    else:
+        assert list(lines) == []
+    with pytest.raises(ConfigError, match="no component 'nothing'; it has migrate, postgres"):
+        next(target.lines(configured(), ["nothing"], 5, False))

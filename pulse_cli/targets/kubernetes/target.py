@@ -15,7 +15,7 @@ from pulse_cli.stack.load import recorded_stack
 from pulse_cli.stack.model import SERVICE_NAMES, ServiceName, Stack
 from pulse_cli.stack.secrets import ensure_secrets
 from pulse_cli.targets.changing import locked, undone_on_failure
-from pulse_cli.targets.kubernetes import credentials, preflight, rollout
+from pulse_cli.targets.kubernetes import credentials, logs, preflight, rollout
 from pulse_cli.targets.kubernetes.forward import reached
 from pulse_cli.targets.kubernetes.kubectl import Kubectl, current_context, find
 from pulse_cli.targets.kubernetes.package import AFTER, BEFORE, MIGRATION, Package
@@ -24,10 +24,6 @@ from pulse_cli.targets.local.postgres import connection_limit
 from pulse_cli.targets.local.scaling import scaled
 from pulse_cli.targets.progress import Show
 from pulse_cli.targets.target import Line, Say, Status
-
-STORES = ("postgres", "redis", "rabbitmq")
-MOST_LOGS = 100
-"""Pods whose logs are followed at once."""
 
 
 class Kubernetes:
@@ -197,21 +193,9 @@ class Kubernetes:
         stack = self._running()
         if stack is None:
             return []
-        kubectl = _kubectl(stack)
-        app = name.rpartition("-")[0] if name.endswith("-canary") else name
-        found = kubectl.items("pods", "--selector", f"{self._selector},{rollout.NAME}={app}")
-        found.sort(key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
-        for pod in reversed(found):
-            statuses = pod.get("status", {}).get("containerStatuses", ())
-            crashed = any("waiting" in one.get("state", {}) for one in statuses)
-            asked = [("--previous",), ()] if crashed else [()]
-            for more in asked:
-                arguments = ("logs", pod["metadata"]["name"], f"--tail={count}", *more)
-                if kubectl.succeeds(*arguments):
-                    lines = kubectl.run(*arguments).splitlines()
-                    if lines:
-                        return lines
-        return []
+        app = name.removesuffix("-canary")
+        selector = f"{self._selector},{rollout.NAME}={app}"
+        return logs.last_lines(_kubectl(stack), selector, count)
 
     def lines(
         self, configured: Stack, names: Sequence[str], count: int, follow: bool
@@ -223,25 +207,8 @@ class Kubernetes:
             NotHealthy: nothing runs: the logs of pods go with them.
         """
         kubectl = _kubectl(self.running())
-        running = self._pods(kubectl)
-        named = {one.pod: one.name for one in running}
-        chosen = [one for name in names for one in _chosen(running, name)] or running
-        apps = ",".join(dict.fromkeys(one.app for one in chosen))
-        wanted = {one.pod for one in chosen}
-        printed = kubectl.stream(
-            "logs",
-            f"--selector={self._selector},{rollout.NAME} in ({apps})",
-            f"--tail={count}",
-            "--prefix",
-            f"--max-log-requests={MOST_LOGS}",
-            *(["--follow"] if follow else []),
-        )
-        for line in printed:
-            # Such as [pod/posts-6d5f-x2x/posts] {"message": …}
-            prefix, _, text = line.partition("] ")
-            pod = prefix.removeprefix("[pod/").partition("/")[0]
-            if pod in wanted:
-                yield named[pod], text
+        chosen = logs.choose(self._pods(kubectl), names)
+        yield from logs.lines(kubectl, self._selector, chosen, count, follow)
 
     @property
     def _selector(self) -> str:
@@ -370,11 +337,3 @@ def _base(name: str, workloads: dict[str, str]) -> str:
         if known in workloads:
             return known
     raise ConfigError(f"the stack has no workload {name!r}; it has {', '.join(sorted(workloads))}")
-
-
-def _chosen(running: Sequence[Pod], name: str) -> list[Pod]:
-    found = [one for one in running if name in {one.name, one.app, one.pod}]
-    if not found:
-        known = ", ".join(dict.fromkeys(one.app for one in running))
-        raise ConfigError(f"the stack has no component {name!r}; it has {known}")
-    return found
