@@ -64,8 +64,8 @@ def render(
     if as_json:
         changes = [{"path": one.path, "change": one.change} for one in found]
         emit_json({"folder": str(into), "files": count, "changes": changes})
-    elif found:
-        table(("FILE", "WAS" if not check else "IS"), [(one.path, one.change) for one in found])
+    elif told := [one for one in found if check or one.change != folder.Change.MISSING]:
+        table(("FILE", "IS" if check else "WAS"), [(one.path, one.change) for one in told])
     if check and found:
         again = f"pulse render {what} -o {output}{' --secrets' if with_secrets else ''}"
         raise CheckFailed(

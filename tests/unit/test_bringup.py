@@ -158,5 +158,5 @@ def test_one_that_waits_for_another_is_not_blamed_for_it(monkeypatch: pytest.Mon
     monkeypatch.setattr(bringup, "DEADLINE_SECONDS", 0.05)
     gateway = replace(component("envoy"), settles=("deaf",))
     deaf = component("deaf", said=Answer(False, "503"))
-    with pytest.raises(StartFailed, match="^deaf did not become ready"):
+    with pytest.raises(StartFailed, match=r"^deaf did not become ready"):
         run(FakeSupervisor(), [gateway, deaf])
