@@ -21,6 +21,7 @@ from pydantic import SecretStr
 from pulse_cli.bench.options import Options
 from pulse_cli.bench.plan import Identity, Plan
 from pulse_cli.errors import CheckFailed, ConfigError, Inconclusive, NotHealthy
+from pulse_cli.render import docker
 from pulse_cli.render.kubernetes.load import NAME, door, load_files
 from pulse_cli.stack.model import Stack
 from pulse_cli.targets.kubernetes import kubectl, load, rollout
@@ -234,3 +235,12 @@ def test_a_rate_that_the_gateway_refuses_is_refused_first(cluster: Cluster, tmp_
         load.bench(stack, tmp_path, OPTIONS, lambda _: None)
     with pytest.raises(NotHealthy, match="holds no seeded users"):
         load.bench(configured(**{"kubernetes.context": "fake"}), tmp_path, OPTIONS, lambda _: None)
+
+
+def test_the_image_of_the_load_holds_locust_and_the_scenarios_and_no_service() -> None:
+    files = docker.load_files(Stack())
+    assert any(line.startswith("locust") for line in files["requirements.txt"].splitlines())
+    assert {"app/pulse_cli/bench/locustfile.py", "app/scenarios/mixed.py"} <= set(files)
+    assert not any(path.startswith("app/services") for path in files)
+    args = load_files(Stack(), plan())["bench.yaml"]
+    assert "/app/pulse_cli/bench/locustfile.py" in args

@@ -274,6 +274,35 @@ def test_a_canary_gets_its_share() -> None:
     assert "posts-canary" not in of_kind("istio", "Deployment")
 
 
+def test_the_gateways_secrets_come_to_their_places_whatever_is_in_them(tmp_path: Path) -> None:
+    spec = of_kind("dev", "Deployment")["gateway"]["spec"]["template"]["spec"]
+    configure = spec["initContainers"][0]
+    script = configure["args"][0]
+    secrets = {"token_key": "plain-key_0", "redis_password": 'a"b\\c|d&e/f$g`h'}
+    for name, value in secrets.items():
+        (tmp_path / name).write_text(value)
+    kong_yml = next(
+        one["data"]["kong.yml"]
+        for name, one in of_kind("dev", "ConfigMap").items()
+        if name.startswith("gateway-settings")
+    )
+    (tmp_path / "template").write_text(kong_yml)
+    for there, here in (
+        ("/etc/kong-template/kong.yml", tmp_path / "template"),
+        ("/kong/kong.yml", tmp_path / "kong.yml"),
+        ("/run/secrets/pulse", tmp_path),
+    ):
+        script = script.replace(there, str(here))
+    subprocess.run([*configure["command"], script], check=True)
+    text = (tmp_path / "kong.yml").read_text()
+    assert "@PULSE_" not in "".join(line for line in text.splitlines() if not line.startswith("#"))
+    found = yaml.load(text, LOADER)
+    assert found["consumers"][0]["jwt_secrets"][0]["secret"] == secrets["token_key"]
+    limits = [one for one in found["plugins"] if one["name"] == "rate-limiting"]
+    assert limits[0]["config"]["redis"]["password"] == secrets["redis_password"]
+    assert (tmp_path / "kong.yml").stat().st_mode & 0o077 == 0
+
+
 def test_no_secret_and_no_reference_to_nothing() -> None:
     for overlay in OVERLAYS:
         assert not of_kind(overlay, "Secret")
