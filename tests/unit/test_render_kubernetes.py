@@ -343,6 +343,8 @@ def test_a_pooler_is_there_when_connections_may_run_out_and_then_they_do_not() -
     default = configured()
     assert peak_connections(default) == 6 * 6 * 11 + 10
     assert pooled(default)
+    watched = configured(**{"kubernetes.managed.postgres_replica": "replica.example.org"})
+    assert peak_connections(watched) == 6 * 6 * 12 + 10
     roomy = configured(**{"kubernetes.managed.postgres_connections": 406})
     assert not pooled(roomy)
     names = {one["metadata"]["name"] for one in build(kubernetes.files(roomy), "overlays/aws")}

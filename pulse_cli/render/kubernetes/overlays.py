@@ -37,6 +37,10 @@ BASE = "../../base"
 PODS = "{}-pods"
 """The name that resolves to every pod of a service."""
 
+PLAIN = f"0.0.0.0:{PORTS['http']} reuseport backlog=16384"
+ENCRYPTED = f"0.0.0.0:{PORTS['https']} http2 ssl reuseport backlog=16384"
+"""What Kong listens on."""
+
 MOST_CLIENTS = 2_000
 """Connections of services to one PgBouncer."""
 
@@ -56,7 +60,7 @@ def _dev(stack: Stack) -> Iterator[tuple[str, str]]:
     settings = {
         "stores.env": _env(inside_settings()),
         "migrate.env": _env(migration(stack, None)),
-        "gateway.env": _env({"KONG_PROXY_LISTEN": f"0.0.0.0:{PORTS['http']}"}),
+        "gateway.env": _env({"KONG_PROXY_LISTEN": PLAIN}),
         "kong.yml": _kong(stack, PODS, None),
     }
     for name, text in settings.items():
@@ -166,7 +170,7 @@ def _balancer(place: Place) -> list[Mapping[str, object]]:
 
 def _edge(stack: Stack, place: Place) -> dict[str, str]:
     return {
-        "KONG_PROXY_LISTEN": (f"0.0.0.0:{PORTS['http']}, 0.0.0.0:{PORTS['https']} http2 ssl"),
+        "KONG_PROXY_LISTEN": f"{PLAIN}, {ENCRYPTED}",
         "KONG_SSL_CERT": f"{TLS_FOLDER}/tls.crt",
         "KONG_SSL_CERT_KEY": f"{TLS_FOLDER}/tls.key",
         "KONG_LUA_SSL_TRUSTED_CERTIFICATE": ca_file(stack, place),

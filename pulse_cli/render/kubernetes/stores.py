@@ -90,14 +90,16 @@ class Pool:
 
 def peak_connections(stack: Stack) -> int:
     """Connections that all services may open when they have grown as far as they may."""
-    grown = (_most(stack, name) * (stack.services[name].pool_size + 1) for name in SERVICE_NAMES)
-    return sum(grown) + SPARE_CONNECTIONS
+    beside = _beside(stack)
+    pods = ((_most(stack, name), stack.services[name].pool_size) for name in SERVICE_NAMES)
+    return sum(most * (pool + beside) for most, pool in pods) + SPARE_CONNECTIONS
 
 
 def explain_connections(stack: Stack) -> str:
-    """Say the sum behind `peak_connections`: pods of each service, their pools and their relays."""
+    """Say the sum behind `peak_connections`: pods of each service, pools and what is beside."""
+    beside = _beside(stack)
     parts = [
-        f"{name} {_most(stack, name)} of ({stack.services[name].pool_size} + 1)"
+        f"{name} {_most(stack, name)} of ({stack.services[name].pool_size} + {beside})"
         for name in SERVICE_NAMES
     ]
     return f"{' + '.join(parts)} + {SPARE_CONNECTIONS} spare = {peak_connections(stack)}"
@@ -200,6 +202,11 @@ def migration(stack: Stack, place: Place | None) -> dict[str, str]:
         "PGSSLMODE": place.sslmode,
         "PGSSLROOTCERT": ca_file(stack, place),
     }
+
+
+def _beside(stack: Stack) -> int:
+    """Connections of a pod beside its pool: the relay of events, and who watches a replica."""
+    return 1 if stack.kubernetes.managed.postgres_replica is None else 2
 
 
 def _most(stack: Stack, name: ServiceName) -> int:
