@@ -80,6 +80,11 @@ def files(stack: Stack) -> dict[str, str]:
     }
 
 
+def kong_admin() -> str:
+    """Return what makes Kong listen on a socket of its own to be told of other instances."""
+    return fill("compose/kong-admin.conf.j2", socket=KONG_SOCKET)
+
+
 def peers(stack: Stack) -> dict[str, list[str]]:
     """Return the base URLs of every service's instances, as containers find each other."""
     return {
@@ -157,9 +162,13 @@ RABBITMQ = {
     "RUNNING_UNDER_SYSTEMD": "true",  # the script then becomes the server, which is signalled
 }
 
+KONG_SOCKET = "/tmp/kong-admin.sock"  # noqa: S108 - in the container alone
+KONG_ADMIN = "admin.conf"
+
 KONG = {
     "KONG_PREFIX": "/tmp/kong",  # noqa: S108 - in the container alone
     "KONG_NGINX_WORKER_PROCESSES": str(ENVOY_CONCURRENCY),
+    "KONG_NGINX_HTTP_INCLUDE": f"{GATEWAY}/{KONG_ADMIN}",
 }
 """Beside what its `kong.conf` says."""
 

@@ -22,7 +22,7 @@ from pulse_cli.render.gateway import REDIS_PASSWORD, TOKEN_KEY, TOKEN_KEY_BASE64
 from pulse_cli.stack.model import Stack
 from pulse_cli.stack.secrets import ensure_secrets
 from pulse_cli.targets.compose import engine as engines
-from pulse_cli.targets.compose import image, logs, network
+from pulse_cli.targets.compose import gateway, image, logs, network
 from pulse_cli.targets.compose.engine import Engine, connect, refused
 from pulse_cli.targets.compose.plan import plan
 from pulse_cli.targets.compose.project import OWNER, Project, project_name, user_of
@@ -378,3 +378,12 @@ def test_a_read_replica_is_refused() -> None:
 
     with pytest.raises(ConfigError, match=r"postgres\.replica"):
         _refuse_unsupported(Stack.model_validate({"postgres": {"replica": True}}))
+
+
+def test_kong_that_does_not_run_cannot_be_told_of_instances(tmp_path: Path) -> None:
+    (tmp_path / "compose" / "config" / "gateway").mkdir(parents=True)
+    (tmp_path / "compose" / "config" / "gateway" / "kong.yml").write_text("")
+    with pytest.raises(NotHealthy, match="kong does not run"):
+        gateway.follow(engine(container("kong", "exited")), Stack(), tmp_path)
+    envoy = Stack.model_validate({"gateway": {"kind": "envoy"}})
+    gateway.follow(engine(), envoy, tmp_path)  # it follows its files by itself

@@ -1,32 +1,48 @@
 """Telling the gateway that the stack's instances have changed, without losing a request.
 
-Envoy follows its files by itself. Kong reads its own again when it is signalled: new workers take
-every new connection while the old ones finish what they have.
+Envoy follows its files by itself. Kong is given its file anew through its admin interface, which
+is a socket inside its container.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from contextlib import suppress
+from pathlib import Path
 
-import psutil
+import httpx
 
+from pulse_cli.errors import NotHealthy
+from pulse_cli.render.compose import KONG_SOCKET
+from pulse_cli.render.gateway import in_compose
+from pulse_cli.render.kong import CONFIG
 from pulse_cli.stack.model import Stack
-from pulse_cli.targets.compose.engine import Engine, refused
+from pulse_cli.targets.compose.engine import Engine
 from pulse_cli.targets.local import scaling
 
 DRAIN_SECONDS = 5.0
-"""How long Kong's old workers may take; services finish what they are asked before they end."""
+"""How long Kong may go on sending requests to an instance that it was told is gone."""
 
+KONG_SECONDS = 15.0
 POLL_SECONDS = 0.1
 
 
-def follow(engine: Engine, stack: Stack) -> None:
-    """Make the gateway take over the files that were written for it."""
-    if stack.gateway.kind == "kong":
-        with refused("kong"):
-            engine.containers()["kong"].kill(signal="HUP")
+def follow(engine: Engine, stack: Stack, state: Path) -> None:
+    """Make the gateway take over the files that were written for it.
+
+    Raises:
+        NotHealthy: Kong does not run, or refuses its configuration.
+    """
+    if stack.gateway.kind != "kong":
+        return
+    config = (state / "compose" / "config" / "gateway" / CONFIG).read_bytes()
+    with _kong(engine) as kong:
+        try:
+            answer = kong.post("/config", files={"config": (CONFIG, config)})
+        except httpx.TransportError as error:
+            raise NotHealthy(f"kong cannot be told of the instances: {error}") from None
+    if answer.status_code != httpx.codes.CREATED:
+        raise NotHealthy(f"kong refused its configuration: {answer.text[:300]}")
 
 
 def wait_drained(engine: Engine, stack: Stack, instances: Iterable[str]) -> None:
@@ -35,16 +51,26 @@ def wait_drained(engine: Engine, stack: Stack, instances: Iterable[str]) -> None
         scaling.wait_drained(stack, instances)
         return
     deadline = time.monotonic() + DRAIN_SECONDS
-    time.sleep(POLL_SECONDS)  # in which the workers are told
-    while time.monotonic() < deadline and _old_workers(engine):
-        time.sleep(POLL_SECONDS)
+    known = in_compose(stack).instances
+    with _kong(engine) as kong:
+        for name in instances:
+            service, _, index = name.rpartition("-")
+            place = next(found for owner, found in known.items() if owner == service)[int(index)]
+            while time.monotonic() < deadline and _sends(kong, service, f"{place[0]}:{place[1]}"):
+                time.sleep(POLL_SECONDS)
 
 
-def _old_workers(engine: Engine) -> bool:
+def _sends(kong: httpx.Client, service: str, address: str) -> bool:
+    try:
+        return address in kong.get(f"/upstreams/{service}.instances/health").text
+    except httpx.TransportError:
+        return False
+
+
+def _kong(engine: Engine) -> httpx.Client:
     info = engine.infos().get("kong")
     if info is None or info.pid is None:
-        return False
-    with suppress(psutil.Error):
-        children = psutil.Process(info.pid).children()
-        return any("shutting down" in " ".join(child.cmdline()) for child in children)
-    return False
+        raise NotHealthy("kong does not run; see: pulse status")
+    # The container's own root, which only root and whoever it runs as may look into.
+    transport = httpx.HTTPTransport(uds=f"/proc/{info.pid}/root{KONG_SOCKET}")
+    return httpx.Client(transport=transport, base_url="http://kong", timeout=KONG_SECONDS)

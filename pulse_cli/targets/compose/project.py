@@ -214,7 +214,7 @@ def _private_files(stack: Stack, secrets: Secrets) -> dict[str, str]:
 def _gateway_files(stack: Stack) -> dict[str, str]:
     where = in_compose(stack)
     if stack.gateway.kind == "kong":
-        return kong.around(stack, where)
+        return kong.around(stack, where) | {compose.KONG_ADMIN: compose.kong_admin()}
     endpoints = {f"eds/{name}.json": text for name, text in envoy.endpoints(where).items()}
     return envoy.around(stack, where) | endpoints
 

@@ -153,8 +153,10 @@ class Compose:
 
             def back() -> None:
                 self._write(old)
-                gateway.follow(engine, old)
-                remove_containers(engine, added)
+                try:
+                    gateway.follow(engine, old, self.state)
+                finally:
+                    remove_containers(engine, added)
 
             with undone_on_failure(back):
                 self._write(new, serving=old if added else new)
@@ -162,7 +164,7 @@ class Compose:
                     project.create(only=added)
                     self._start([c for c in plan(new) if c.name in added], show)
                     self._write(new)
-                gateway.follow(engine, new)
+                gateway.follow(engine, new, self.state)
                 gateway.wait_drained(engine, old, removed)
                 remove_containers(engine, removed)
                 # It tells at last whether the gateway reaches what it was told of.
