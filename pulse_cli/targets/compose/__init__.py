@@ -11,4 +11,6 @@ path is needed to find them again.
 - `project.py`: `docker compose`, and the files that it and the containers read
 - `image.py`: the services' image, and the images of others
 - `network.py`: a network that no other one overlaps
+- `gateway.py`: telling the gateway of other instances; `stopping.py`, `logs.py`: the rest of a
+  container's life; `processes.py`: the processes in them, for `pulse bench`; `doctor.py`
 """
