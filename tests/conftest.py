@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,6 +25,12 @@ requests_per_second = 1000  # all tests are one client
 [push]
 private_addresses = true  # tests are push services
 """
+
+
+def pytest_configure() -> None:
+    """Let programs that tests start hear Ctrl-C, also when a shell runs us in the background."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pulse(

@@ -252,7 +252,8 @@ async def test_without_the_replica_everything_is_read_from_the_server(
     assert await counted(url, "degraded_total", what="replica") > degraded
     await read_there(url, reader)  # Supervisor has started it again
     after = standby(doubled)
-    assert (after["state"], after["restarts"]) == ("running", before["restarts"] + 1)
+    assert after["state"] in {"starting", "running"}  # for Supervisor, the first second is a start
+    assert after["restarts"] == before["restarts"] + 1
     assert await listed(reader, author) == ["still there"]
 
 

@@ -13,7 +13,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 
 import httpx
@@ -53,7 +53,8 @@ def _kill(stack: RunningStack, component: str) -> None:
     """Kill a component's process with all that it started, as a machine that fails would."""
     process = psutil.Process(_pid(stack, component))
     for one in [process, *process.children(recursive=True)]:
-        one.kill()
+        with suppress(psutil.NoSuchProcess):  # it may be on its way out already
+            one.kill()
 
 
 @dataclass
