@@ -32,7 +32,7 @@ HOT = Hot(
         ),
         HotQuery("post_by_key", "posts", "posts_idempotency", "a repeated request has no id yet"),
         HotQuery("likes_of_post", "likes", "likes_by_time"),
-        HotQuery("post_liked", "likes", "likes_pkey"),
+        HotQuery("post_liked", "likes", "likes_pkey", or_index="likes_by_time"),
         HotQuery("comments_of_post", "comments", "comments_of_post"),
         HotQuery("comment_replies", "comments", "comments_replies"),
         HotQuery("comment_by_id", "comments", "comments_pkey"),
