@@ -11,7 +11,7 @@ from pulse_cli.output import people
 from pulse_cli.stack.model import ServiceName, Stack
 from pulse_cli.targets.progress import shown
 from pulse_cli.targets.target import Target
-from pulse_cli.verify.load import COLUMNS, Stretch, ensure_people, under_load
+from pulse_cli.verify.load import COLUMNS, Stretch, prepare, under_load
 from pulse_cli.verify.report import Check, Report
 
 FAILED_SHARE = 0.001
@@ -50,7 +50,7 @@ def verify_failover(
         NotHealthy: nothing runs, an instance did not become ready, or nobody can log in.
     """
     stack = target.running()
-    ensure_people(stack, state)
+    prepare(stack, state)
     had = stack.services[service].replicas
     try:
         if had < 2:

@@ -17,7 +17,7 @@ from pulse_cli.bench.options import Options
 from pulse_cli.bench.plan import Identity
 from pulse_cli.bench.run import first_error, numeric
 from pulse_cli.bench.statistics import percentile
-from pulse_cli.errors import NotHealthy, PulseError
+from pulse_cli.errors import ConfigError, NotHealthy, PulseError
 from pulse_cli.output import people
 from pulse_cli.seed.graph import synthetic_graph
 from pulse_cli.seed.seeding import seed_stack
@@ -160,8 +160,17 @@ async def _log_in(seed: Seed, count: int, gateway: tuple[str, int]) -> Sequence[
     raise AssertionError("unreachable")
 
 
-def ensure_people(stack: Stack, state: Path) -> None:
-    """Seed a few people when the stack holds none."""
+def prepare(stack: Stack, state: Path) -> None:
+    """Seed a few people when the stack holds none.
+
+    Raises:
+        ConfigError: the stack runs where its instances have no addresses on this machine.
+    """
+    if stack.target == "kubernetes":
+        raise ConfigError(
+            "on kubernetes this cannot be verified: it asks every instance from this machine; "
+            "verify the same stack with: pulse up --target compose"
+        )
     try:
         read_seed(state)
     except NotHealthy:

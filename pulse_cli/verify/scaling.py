@@ -14,7 +14,7 @@ from pulse_cli.output import people
 from pulse_cli.stack.model import ServiceName, Stack
 from pulse_cli.targets.progress import shown
 from pulse_cli.targets.target import Target
-from pulse_cli.verify.load import COLUMNS, Load, Stretch, ensure_people, under_load
+from pulse_cli.verify.load import COLUMNS, Load, Stretch, prepare, under_load
 from pulse_cli.verify.report import Check, Report
 
 UNEVEN = 0.10
@@ -54,7 +54,7 @@ def verify_scaling(
     if replicas < 2:
         raise ConfigError("scaling needs --replicas 2 or more")
     stack = target.running()
-    ensure_people(stack, state)
+    prepare(stack, state)
     had = stack.services[service].replicas
     try:
         if had != 1:

