@@ -14,6 +14,7 @@ from anyio.from_thread import start_blocking_portal
 from pulse_cli.bench.drive import Drive
 from pulse_cli.bench.identities import Seed, log_in, read_seed
 from pulse_cli.bench.options import Options
+from pulse_cli.bench.pacing import Pacer, Timeline
 from pulse_cli.bench.plan import Identity
 from pulse_cli.bench.run import first_error, numeric
 from pulse_cli.bench.statistics import percentile
@@ -29,8 +30,10 @@ LONGEST_SECONDS = 300.0
 """After which the load ends by itself."""
 
 RAMP_SECONDS = 3.0
-REPORT_SECONDS = 1.0
-"""The generator sends its samples twice a second."""
+GRACE_SECONDS = 3.0
+"""Past a request's timeout: its turn may have come late, and samples come twice a second."""
+
+POLL_SECONDS = 0.1
 
 MIXED: frozenset[ServiceName] = frozenset({"posts", "social"})
 """What the scenario `mixed` asks; the others are asked by `platform` alone."""
@@ -66,8 +69,13 @@ COLUMNS = ("STRETCH", "SECONDS", "REQUESTS", "FAILED", "P50 MS", "P95 MS")
 class Load:
     """The load that runs, and what came of it so far."""
 
-    def __init__(self, drive: Drive) -> None:
+    def __init__(self, drive: Drive, timeline: Timeline) -> None:
+        (plan,) = drive.plans
         self._drive = drive
+        self._timeout = plan.timeout
+        self._pacers = [Pacer(i, plan.users, plan.period, plan.seed) for i in plan.indexes]
+        for pacer in self._pacers:
+            pacer.start(timeline)
 
     @property
     def failures(self) -> dict[str, int]:
@@ -77,21 +85,27 @@ class Load:
         }
 
     def stretch(self, begun: float, ended: float) -> Stretch:
-        """Return what was sent in `[begun, ended)` (`time.monotonic`), when all of it is answered.
+        """Return what was due in `[begun, ended)` (`time.monotonic`), when all of it is answered.
+
+        What has no answer long after is a failure.
 
         Raises:
-            NotHealthy: nothing was sent in it.
+            NotHealthy: nothing of it was answered.
         """
-        time.sleep(max(0.0, ended + REPORT_SECONDS - time.monotonic()))
+        wanted = sum(pacer.slots_in(begun, ended) for pacer in self._pacers)
+        late = ended + self._timeout + GRACE_SECONDS
         samples = self._drive.samples
-        inside = [i for i, sent in enumerate(samples.sent) if begun <= sent < ended]
+        while len(inside := samples.within(begun, ended)) < wanted and time.monotonic() < late:
+            time.sleep(POLL_SECONDS)
         if not inside:
             raise NotHealthy("the load stood still: no request was answered; see: pulse health")
         times = sorted(samples.latency[i] * 1000 for i in inside)
         failed = [samples.sent[i] + samples.latency[i] for i in inside if not samples.ok[i]]
+        unanswered = max(0, wanted - len(inside))
+        failed += [late] * unanswered
         return Stretch(
             seconds=ended - begun,
-            requests=len(inside),
+            requests=len(inside) + unanswered,
             failed=len(failed),
             p50_ms=percentile(times, 0.5),
             p95_ms=percentile(times, 0.95),
@@ -116,15 +130,15 @@ def under_load(stack: Stack, state: Path, service: ServiceName, rate: float) -> 
     """
     with (
         start_blocking_portal() as portal,
-        portal.wrap_async_context_manager(_running(stack, state, service, rate)) as drive,
+        portal.wrap_async_context_manager(_running(stack, state, service, rate)) as load,
     ):
-        yield Load(drive)
+        yield load
 
 
 @asynccontextmanager
 async def _running(
     stack: Stack, state: Path, service: ServiceName, rate: float
-) -> AsyncIterator[Drive]:
+) -> AsyncIterator[Load]:
     seed = read_seed(state)
     gateway = (numeric(stack.gateway.host), stack.gateway.port)
     options = Options(
@@ -143,7 +157,7 @@ async def _running(
         gathering = asyncio.create_task(drive.gather())
         try:
             await asyncio.sleep(timeline.opens - time.monotonic())
-            yield drive
+            yield Load(drive, timeline)
             if gathering.done():
                 gathering.result()  # raises why the generator died
                 raise PulseError("the load ended before the verification did")

@@ -322,10 +322,6 @@ def _id(item: Stored | Comment) -> str:
     return str(item.id)
 
 
-def _like_key(like: Like) -> str:
-    return f"{like.liked_at.isoformat()} {like.user_id}"
-
-
 def _like_cursor(cursor: str | None) -> Like | None:
     """The like that a list of likes continues after.
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
+from uuid import UUID
 
 import pytest
+from pydantic import SecretStr
 
+from pulse_cli.bench.drive import Drive
+from pulse_cli.bench.pacing import Timeline
+from pulse_cli.bench.plan import Identity, Plan
 from pulse_cli.errors import CheckFailed, ConfigError
 from pulse_cli.stack.model import Stack
-from pulse_cli.verify import failover, scaling
-from pulse_cli.verify.load import Stretch, prepare
+from pulse_cli.verify import failover, load, scaling
+from pulse_cli.verify.load import Load, Stretch, prepare
 
 
 def stretch(requests: int = 1000, failed: int = 0, last_failure: float | None = None) -> Stretch:
@@ -58,3 +64,30 @@ def test_where_instances_have_no_addresses_nothing_is_verified(tmp_path: Path) -
     stack = Stack.model_validate({"target": "kubernetes"})
     with pytest.raises(ConfigError, match="pulse up --target compose"):
         prepare(stack, tmp_path)
+
+
+def test_what_is_never_answered_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(load, "GRACE_SECONDS", 0.0)
+    plan = Plan(
+        scenario="scenarios.mixed",
+        host="127.0.0.1",
+        port=1,
+        users=10,
+        rate=10,
+        ramp=0,
+        warmup=0,
+        duration=60,
+        timeout=0.01,
+        seed=1,
+        run="test",
+        people=[],
+        password=SecretStr("password"),
+        identities=[Identity(id=UUID(int=1), username="ada", token=SecretStr("t"))],
+    )
+    drive, origin = Drive([plan]), time.monotonic() - 10
+    for second in (1, 2):  # of ten requests a second, nine are answered
+        for user in range(9):
+            due = origin + second + user / 10
+            drive.samples.add(0, intended=due, sent=due, latency=0.005, late=0.0, ok=True)
+    seen = Load(drive, Timeline(origin, 0, 0, 60)).stretch(origin + 1, origin + 3)
+    assert (seen.requests, seen.failed) == (20, 2)
