@@ -12,10 +12,10 @@ from pulse_cli.errors import ConfigError, Unusable
 from pulse_cli.stack.model import Stack
 from pulse_cli.targets import bringup
 from pulse_cli.targets.bringup import bring_up
+from pulse_cli.targets.choosing import choose, instance
 from pulse_cli.targets.local.plan import Component, plan
 from pulse_cli.targets.local.postgres import SCALE_ROOM, connection_limit
 from pulse_cli.targets.local.supervisor import Info
-from pulse_cli.targets.local.target import choose
 from pulse_cli.targets.probes import Answer
 from pulse_cli.targets.progress import Phase, Progress, StartFailed
 
@@ -146,6 +146,14 @@ def test_a_service_means_all_its_instances() -> None:
     assert choose(plan(stack), ["posts", "redis"]) == ["posts-0", "posts-1", "redis"]
     with pytest.raises(ConfigError, match=r"no component 'feed'; it has .*users, posts"):
         choose(plan(stack), ["feed"])
+    assert choose(plan(stack), []) == [component.name for component in plan(stack)]
+
+
+def test_an_instance_is_one_of_a_service() -> None:
+    assert instance(plan(Stack()), "posts-0").port == Stack().services.posts.port
+    for name in ("posts", "posts-1", "redis"):
+        with pytest.raises(ConfigError, match=rf"no instance '{name}'; there are .*posts-0"):
+            instance(plan(Stack()), name)
 
 
 def test_postgres_has_connections_for_scaling() -> None:

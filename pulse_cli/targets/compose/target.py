@@ -18,6 +18,7 @@ from pulse_cli.stack.model import ServiceName, Stack
 from pulse_cli.stack.secrets import ensure_secrets
 from pulse_cli.targets.bringup import bring_up
 from pulse_cli.targets.changing import locked, undone_on_failure
+from pulse_cli.targets.choosing import choose, instance, is_ready
 from pulse_cli.targets.compose import gateway, image, logs, network
 from pulse_cli.targets.compose.engine import Engine, connect, known, seems_installed
 from pulse_cli.targets.compose.plan import STORES, plan
@@ -27,7 +28,6 @@ from pulse_cli.targets.local import ports
 from pulse_cli.targets.local.plan import Component
 from pulse_cli.targets.local.postgres import connection_limit
 from pulse_cli.targets.local.scaling import scaled
-from pulse_cli.targets.local.target import choose
 from pulse_cli.targets.progress import Show
 from pulse_cli.targets.target import Line, Say, Status
 
@@ -126,7 +126,7 @@ class Compose:
         with self._locked():
             stack = self.running()
             components = plan(stack)
-            chosen = choose(components, names) if names else [c.name for c in components]
+            chosen = choose(components, names)
             engine = self._engine()
             for group in ([n for n in chosen if n not in STORES], chosen):
                 stop_containers(engine, group)
@@ -182,7 +182,7 @@ class Compose:
             NotHealthy: nothing runs, or the instance does not.
             Unusable: this user may not.
         """
-        info = self._engine().infos().get(self._instance(name).name)
+        info = self._engine().infos().get(instance(plan(self.running()), name).name)
         if info is None or info.pid is None:
             raise NotHealthy(f"{name} does not run; see: pulse status")
         try:
@@ -194,8 +194,7 @@ class Compose:
 
     def ready(self, name: str) -> bool:
         """Whether a service's instance answers that it is ready."""
-        probe = self._instance(name).probe
-        return probe is not None and probe().ready
+        return is_ready(instance(plan(self.running()), name))
 
     def log(self, name: str) -> str:
         """Return the command that prints a component's log."""
@@ -215,7 +214,7 @@ class Compose:
             NotHealthy: nothing was logged.
         """
         components = plan(running_stack(self.state) or configured)
-        chosen = choose(components, names) if names else [one.name for one in components]
+        chosen = choose(components, names)
         engine = self._engine()
         here = [name for name in chosen if name in engine.containers()]
         if not here and not any(logs.saved(self.state, name).exists() for name in chosen):
@@ -295,12 +294,6 @@ class Compose:
             for file in (self._record, self._configured):
                 file.unlink(missing_ok=True)
         return removed
-
-    def _instance(self, name: str) -> Component:
-        instances = {c.name: c for c in plan(self.running()) if c.kind == "service"}
-        if name not in instances:
-            raise ConfigError(f"there is no instance {name!r}; there are {', '.join(instances)}")
-        return instances[name]
 
     def _locked(self) -> AbstractContextManager[None]:
         if not (self.state / "run").is_dir():

@@ -14,7 +14,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from pulse_cli.components import Binaries, find_binaries
-from pulse_cli.errors import ConfigError, NotHealthy, Unusable
+from pulse_cli.errors import NotHealthy, Unusable
 from pulse_cli.files import private_folder, write_private
 from pulse_cli.render.local import render_local
 from pulse_cli.stack.load import running_stack
@@ -22,6 +22,7 @@ from pulse_cli.stack.model import ServiceName, Stack
 from pulse_cli.stack.secrets import OPERATOR, Secrets, ensure_secrets
 from pulse_cli.targets.bringup import Gates, bring_up
 from pulse_cli.targets.changing import locked, undone_on_failure
+from pulse_cli.targets.choosing import choose, instance, is_ready
 from pulse_cli.targets.local import logs, ports, postgres, processes, rabbitmq_home, runtime
 from pulse_cli.targets.local.plan import GATEWAY, POSTGRES, STORES, Component, plan
 from pulse_cli.targets.local.scaling import scaled, wait_drained
@@ -132,7 +133,7 @@ class Local:
         with locked(self._run_folder()):
             stack = self.running()
             components = plan(stack)
-            chosen = choose(components, names) if names else [c.name for c in components]
+            chosen = choose(components, names)
             for group in ([n for n in chosen if n not in STORES], chosen):
                 stop_components(self.supervisor, group, RESTART_SECONDS)
             binaries = self._trimmed(find_binaries(self.state))
@@ -181,15 +182,14 @@ class Local:
             ConfigError: there is no such instance.
             NotHealthy: nothing runs, or the instance does not.
         """
-        info = self.supervisor.infos().get(self._instance(name).name)
+        info = self.supervisor.infos().get(instance(plan(self.running()), name).name)
         if info is None or info.pid is None:
             raise NotHealthy(f"{name} does not run; see: pulse status")
         os.kill(info.pid, signal.SIGKILL)
 
     def ready(self, name: str) -> bool:
         """Whether a service's instance answers that it is ready."""
-        probe = self._instance(name).probe
-        return probe is not None and probe().ready
+        return is_ready(instance(plan(self.running()), name))
 
     def log(self, name: str) -> str:
         """Return the file of a component's log."""
@@ -209,17 +209,10 @@ class Local:
             NotHealthy: nothing was logged.
         """
         components = plan(running_stack(self.state) or configured)
-        chosen = choose(components, names) if names else [one.name for one in components]
-        paths = [self._log(name) for name in chosen]
+        paths = [self._log(name) for name in choose(components, names)]
         if not any(path.exists() for path in paths):
             raise NotHealthy(f"nothing was logged in {self.state}; start a stack with: pulse up")
         yield from (logs.follow if follow else logs.tail)(paths, count)
-
-    def _instance(self, name: str) -> Component:
-        instances = {c.name: c for c in plan(self.running()) if c.kind == "service"}
-        if name not in instances:
-            raise ConfigError(f"there is no instance {name!r}; there are {', '.join(instances)}")
-        return instances[name]
 
     def _log(self, name: str) -> Path:
         return self.state / "logs" / f"{name}.log"
@@ -338,24 +331,3 @@ class Local:
     def _trimmed(self, binaries: Binaries) -> Binaries:
         into = runtime.runtime_folder(self.state) / "rabbitmq-home"
         return replace(binaries, rabbitmq_home=rabbitmq_home.trim(binaries.rabbitmq_home, into))
-
-
-def choose(components: Sequence[Component], names: Sequence[str]) -> list[str]:
-    """Return the components that names mean: a component, or a service with all its instances.
-
-    Raises:
-        ConfigError: a name means nothing.
-    """
-    chosen: list[str] = []
-    for name in names:
-        found = [c.name for c in components if name in {c.name, service_of(c)}]
-        if not found:
-            known = ", ".join(dict.fromkeys(service_of(c) or c.name for c in components))
-            raise ConfigError(f"the stack has no component {name!r}; it has {known}")
-        chosen += found
-    return chosen
-
-
-def service_of(component: Component) -> str | None:
-    """Return the service that a component is an instance of."""
-    return component.name.rpartition("-")[0] if component.kind == "service" else None
