@@ -31,7 +31,7 @@ def explain(ctx: typer.Context, as_json: Annotated[bool, JSON] = False) -> None:
     from pulse_cli.components import find_binaries
     from pulse_cli.errors import CheckFailed, NotHealthy
     from pulse_cli.output import emit_json, table
-    from pulse_cli.programs import explain_program
+    from pulse_cli.targets.local.programs import explain_program
 
     root = Root.of(ctx)
     program = explain_program(root.running(), root.state, find_binaries(root.state))

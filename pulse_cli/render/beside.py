@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from pulse_cli.programs import description_folder
 from pulse_cli.render import envoy, kong
 from pulse_cli.render.gateway import Surroundings, filled, on_loopback
 from pulse_cli.stack.model import Stack
 from pulse_cli.stack.secrets import ensure_secrets
+from pulse_cli.targets.local.programs import description_folder
 
 GATEWAYS: Mapping[str, Callable[[Stack, Surroundings], Mapping[str, str]]] = {
     "kong": kong.around,

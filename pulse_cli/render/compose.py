@@ -9,6 +9,7 @@ from pulse_cli.programs import (
     ENVOY_CONCURRENCY,
     LOOPBACK,
     SUPERUSER,
+    contained_postgres,
     service_environment,
 )
 from pulse_cli.render import prometheus
@@ -16,7 +17,6 @@ from pulse_cli.render.jinja import fill
 from pulse_cli.stack.containers import Limit
 from pulse_cli.stack.model import SERVICE_NAMES, Postgres, RabbitMQ, Redis, ServiceName, Stack
 from pulse_cli.stack.secrets import MIGRATE, owned
-from pulse_cli.targets.local.postgres import SETTINGS, connection_limit
 
 GRACE_SECONDS = 10
 """How long a container may take to stop; services drain within 5."""
@@ -54,7 +54,7 @@ def files(stack: Stack) -> dict[str, str]:
         flow=_flow,
         limits=_limits,
         published=_published,
-        postgres=_postgres(stack),
+        postgres=contained_postgres(stack, listen_addresses="*"),
         rabbitmq=RABBITMQ,
         envoy=ENVOY,
         kong=KONG,
@@ -131,15 +131,6 @@ def _environment(stack: Stack, name: ServiceName, index: int) -> dict[str, str]:
         own["OTLP_ENDPOINT"] = "http://jaeger:4318"
     settings = service_environment(stack, name, index, Path("/"))
     return settings | {f"SERVICE_{key}": value for key, value in own.items()}
-
-
-def _postgres(stack: Stack) -> list[str]:
-    settings = dict(
-        line.split(" = ", 1) for line in SETTINGS.splitlines() if line and line[0] != "#"
-    )
-    settings |= {"listen_addresses": "*", "max_connections": str(connection_limit(stack))}
-    options = [f"{key}={value.strip(chr(39))}" for key, value in settings.items()]
-    return ["postgres", *(part for option in options for part in ("-c", option))]
 
 
 RABBITMQ = {

@@ -14,14 +14,6 @@ from pathlib import Path
 from pulse_cli.components import Binaries
 from pulse_cli.errors import Unusable
 from pulse_cli.files import private_folder, write_private
-from pulse_cli.programs import (
-    DESCRIPTORS,
-    REPLICA_PASSFILE,
-    REPLICATION_USER,
-    description_folder,
-    local_programs,
-    peers,
-)
 from pulse_cli.render import envoy, prometheus
 from pulse_cli.render.gateway import filled, on_loopback
 from pulse_cli.render.jinja import fill
@@ -29,6 +21,14 @@ from pulse_cli.render.stores import rabbitmq_files, redis_files
 from pulse_cli.stack.model import Stack
 from pulse_cli.stack.secrets import MIGRATE, Secrets
 from pulse_cli.targets.local.processes import LABEL
+from pulse_cli.targets.local.programs import (
+    DESCRIPTORS,
+    REPLICA_PASSFILE,
+    REPLICATION_USER,
+    description_folder,
+    local_programs,
+    peers,
+)
 from pulse_cli.targets.local.runtime import supervisor_socket
 
 PLAIN_PATH = re.compile(r"[\w ./@+,:=~-]+")

@@ -17,7 +17,6 @@ from aiohttp import WSMsgType, web
 
 from pulse_cli.components import find_envoy, find_redis
 from pulse_cli.files import private_folder, write_private
-from pulse_cli.programs import description_folder
 from pulse_cli.render import kong
 from pulse_cli.render.gateway import filled, on_loopback
 from pulse_cli.render.local import render_gateway
@@ -25,6 +24,7 @@ from pulse_cli.render.stores import redis_files
 from pulse_cli.stack.gateway import GatewayKind
 from pulse_cli.stack.model import SERVICE_NAMES, ServiceName, Stack
 from pulse_cli.stack.secrets import Secrets, ensure_secrets
+from pulse_cli.targets.local.programs import description_folder
 from pulse_sdk.contract.common import Problem
 from pulse_sdk.contract.messaging import SUBPROTOCOL
 from services import openapi

@@ -15,8 +15,8 @@ import httpx
 import jwt
 from aiohttp import web
 
-from pulse_cli.programs import local_environment
 from pulse_cli.stack.model import ServiceName, Stack
+from pulse_cli.targets.local.programs import local_environment
 from pulse_sdk.contract.common import Problem
 from services.kit.ids import new_id
 from services.kit.settings import Settings

@@ -15,11 +15,11 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
-from pulse_cli.programs import description_folder
 from pulse_cli.render.local import render_gateway
 from pulse_cli.stack.gateway import Gateway
 from pulse_cli.stack.model import ROUTES, Route, ServiceName, Stack
 from pulse_cli.targets.local.ports import isolated
+from pulse_cli.targets.local.programs import description_folder
 from pulse_sdk.contract.messaging import SUBPROTOCOL
 from tests.connected.gateway_stand import KINDS, Running, client_at, eventually, refused, standing
 

@@ -9,12 +9,12 @@ from typing import cast
 import pytest
 
 from pulse_cli.errors import ConfigError, Unusable
+from pulse_cli.programs import SCALE_ROOM, connection_limit
 from pulse_cli.stack.model import Stack
 from pulse_cli.targets import bringup
 from pulse_cli.targets.bringup import bring_up
 from pulse_cli.targets.choosing import choose, instance
 from pulse_cli.targets.local.plan import Component, plan
-from pulse_cli.targets.local.postgres import SCALE_ROOM, connection_limit
 from pulse_cli.targets.local.supervisor import Info
 from pulse_cli.targets.probes import Answer
 from pulse_cli.targets.progress import Phase, Progress, StartFailed

@@ -11,11 +11,12 @@ import pytest
 from redis.asyncio import Redis
 
 from pulse_cli.errors import ConfigError
-from pulse_cli.programs import local_environment, service_environment
+from pulse_cli.programs import service_environment
 from pulse_cli.stack.load import load_stack
 from pulse_cli.stack.model import Stack
 from pulse_cli.targets.local import ports
 from pulse_cli.targets.local.plan import REPLICA, plan
+from pulse_cli.targets.local.programs import local_environment
 from pulse_cli.targets.local.standby import DATA, PRIMARY, STARTED, unfit
 from services.kit.ids import new_id
 from services.kit.replica import MARK_SECONDS, Horizon, Replica

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from pulse_cli.programs import SUPERUSER
+from pulse_cli.programs import SUPERUSER, contained_postgres
 from pulse_cli.render.compose import RABBITMQ
 from pulse_cli.render.jinja import fill
 from pulse_cli.render.kubernetes.base import PATHS, SECRETS_FOLDER
 from pulse_cli.render.kubernetes.kustomize import component
 from pulse_cli.stack.kubernetes import Pod
 from pulse_cli.stack.model import Stack
-from pulse_cli.targets.local.postgres import SETTINGS, connection_limit
 
 REACH = {
     "service": ("postgres", "redis", "rabbitmq"),
@@ -79,7 +78,7 @@ def _stores(stack: Stack) -> dict[str, Store]:
             ready=_exec("pg_isready", "--quiet", "--host=127.0.0.1", f"--username={SUPERUSER}"),
             live=_tcp("postgresql"),
             users=_users("postgres"),
-            args=_postgres(stack),
+            args=contained_postgres(stack),
             environment={
                 "POSTGRES_USER": SUPERUSER,
                 "POSTGRES_PASSWORD_FILE": f"{SECRETS_FOLDER}/superuser_password",
@@ -125,13 +124,6 @@ def _stores(stack: Stack) -> dict[str, Store]:
 
 def _users(store: str) -> list[str]:
     return [kind for kind, stores in REACH.items() if store in stores]
-
-
-def _postgres(stack: Stack) -> list[str]:
-    options = [line for line in SETTINGS.splitlines() if " = " in line]
-    pairs = [(key, value.strip("'")) for key, value in (line.split(" = ", 1) for line in options)]
-    pairs.append(("max_connections", str(connection_limit(stack))))
-    return ["postgres", *(part for key, value in pairs for part in ("-c", f"{key}={value}"))]
 
 
 def _exec(*command: str) -> dict[str, object]:

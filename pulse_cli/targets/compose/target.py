@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from pulse_cli.errors import ConfigError, MissingComponent, NotHealthy, Unusable
 from pulse_cli.files import private_folder, write_private
+from pulse_cli.programs import connection_limit
 from pulse_cli.stack.load import running_stack
 from pulse_cli.stack.model import ServiceName, Stack
 from pulse_cli.stack.secrets import ensure_secrets
@@ -26,7 +27,6 @@ from pulse_cli.targets.compose.project import Project, project_name, user_of
 from pulse_cli.targets.compose.stopping import remove_all, remove_containers, stop_containers
 from pulse_cli.targets.local import ports
 from pulse_cli.targets.local.plan import Component
-from pulse_cli.targets.local.postgres import connection_limit
 from pulse_cli.targets.local.scaling import scaled
 from pulse_cli.targets.progress import Show
 from pulse_cli.targets.target import Line, Say, Status

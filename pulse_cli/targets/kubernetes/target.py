@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from pulse_cli.errors import ConfigError, NotHealthy
 from pulse_cli.files import private_folder, write_private
 from pulse_cli.output import people
+from pulse_cli.programs import connection_limit
 from pulse_cli.render.kubernetes.stores import explain_connections
 from pulse_cli.stack.load import recorded_stack
 from pulse_cli.stack.model import SERVICE_NAMES, ServiceName, Stack
@@ -20,7 +21,6 @@ from pulse_cli.targets.kubernetes.forward import reached
 from pulse_cli.targets.kubernetes.kubectl import Kubectl, current_context, find
 from pulse_cli.targets.kubernetes.package import AFTER, BEFORE, MIGRATION, Package
 from pulse_cli.targets.kubernetes.pods import Pod, pods
-from pulse_cli.targets.local.postgres import connection_limit
 from pulse_cli.targets.local.scaling import scaled
 from pulse_cli.targets.progress import Show
 from pulse_cli.targets.target import Line, Say, Status

@@ -17,7 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from pulse_cli.errors import MissingComponent, Unusable
-from pulse_cli.stack.model import SERVICE_NAMES, Stack
+from pulse_cli.programs import POSTGRES_SETTINGS
 from pulse_cli.targets.local.processes import LABEL
 
 NOBODY = 65534
@@ -52,34 +52,6 @@ def ordinary_user() -> tuple[str, ...]:
     )
 
 
-SETTINGS = """
-# Set by Pulse; addresses and limits are on the command line.
-shared_buffers = 256MB
-synchronous_commit = on
-wal_level = replica
-max_wal_size = 1GB
-random_page_cost = 1.1
-jit = off
-log_line_prefix = '%m [%p] %q%u@%d '
-"""
-"""Beside PostgreSQL's defaults: data that fit in memory, queries too short to compile."""
-
-SCALE_ROOM = 3
-"""Instances of each service that a running server has connections for (its limit is fixed)."""
-
-
-def connection_limit(stack: Stack) -> int:
-    """Return `max_connections` of a stack's server, with room to scale while it runs."""
-    services: dict[str, object] = {
-        name: stack.services[name].model_copy(
-            update={"replicas": max(SCALE_ROOM, stack.services[name].replicas)}
-        )
-        for name in SERVICE_NAMES
-    }
-    scaled = stack.services.model_copy(update=services)
-    return stack.model_copy(update={"services": scaled}).max_connections
-
-
 def initialise(binaries: Path, state: Path, password: str) -> None:
     """Make the cluster of a stack, whose superuser is `pulse`, unless it is there.
 
@@ -105,7 +77,10 @@ def initialise(binaries: Path, state: Path, password: str) -> None:
             _own(Path(temporary), prefix)
             _initdb([*prefix, str(binaries / "initdb")], made, password_file, state)
             with (made / "postgresql.conf").open("a", encoding="utf-8") as settings:
-                settings.write(SETTINGS)
+                settings.write("\n# Set by Pulse; addresses and limits are on the command line.\n")
+                settings.writelines(
+                    f"{key} = '{value}'\n" for key, value in POSTGRES_SETTINGS.items()
+                )
             made.rename(data)
     _own(data, prefix)
 

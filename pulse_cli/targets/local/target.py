@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from pulse_cli.components import Binaries, find_binaries
 from pulse_cli.errors import NotHealthy, Unusable
 from pulse_cli.files import private_folder, write_private
+from pulse_cli.programs import connection_limit
 from pulse_cli.render.local import render_local
 from pulse_cli.stack.load import running_stack
 from pulse_cli.stack.model import ServiceName, Stack
@@ -153,7 +154,7 @@ class Local:
         """
         with locked(self._run_folder()):
             old = self.running()
-            limit = postgres.connection_limit(self._configured_then() or old)
+            limit = connection_limit(self._configured_then() or old)
             new = scaled(old, service, replicas, limit)
             added = sorted(set(new.ports()) - set(old.ports()))
             removed = sorted(set(old.ports()) - set(new.ports()))
