@@ -65,8 +65,8 @@ class AsyncConnection:
         Raises:
             TimeoutError: It ran for too long.
         """
-        # A task of its own, shielded: a refresh token works once, so cancelling one of the calls
-        # that wait for the new tokens must not lose them for the others.
+        # A task of its own, shielded: cancelling one of the calls that wait for the new tokens
+        # must not lose them for the others.
         self._current()
         if self._renewal is None:
             self._renewal = asyncio.create_task(renewal())

@@ -42,6 +42,8 @@ class Call(Generic[T]):
     """Sent with every attempt, so that the server carries the request out once."""
     version: int | None = None
     """The version of the thing that a change is meant for (`If-Match`), None for any."""
+    idempotent: bool = False
+    """Whether sending it twice does no harm, though neither its method nor a key says so."""
     authenticated: bool = True
     """Whether the client's token goes with it."""
     tokens: Callable[[T], Tokens | None] | None = field(default=None, repr=False)
@@ -63,7 +65,8 @@ class Call(Generic[T]):
     @property
     def retryable(self) -> bool:
         """Whether sending it twice has the effect of sending it once."""
-        return self.method in _IDEMPOTENT_METHODS or self.idempotency_key is not None
+        keyed = self.idempotency_key is not None
+        return keyed or self.idempotent or self.method in _IDEMPOTENT_METHODS
 
 
 def key_or_new(idempotency_key: str | None) -> str:

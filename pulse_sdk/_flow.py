@@ -318,7 +318,7 @@ class Flow:
 
 
 def refresh_call(refresh_token: SecretStr | str) -> Call[Tokens]:
-    """Exchange a refresh token. Not repeated: each works once, and an answer may have got lost.
+    """Exchange a refresh token. An answer that got lost is told again for half a minute.
 
     Raises:
         InvalidInput: It is none.
@@ -334,6 +334,7 @@ def refresh_call(refresh_token: SecretStr | str) -> Call[Tokens]:
         ("auth", "refresh"),
         Tokens,
         body=body,
+        idempotent=True,
         authenticated=False,
         tokens=lambda tokens: tokens,
         operation="auth.refresh",

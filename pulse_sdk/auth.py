@@ -6,8 +6,9 @@ a `TokenSource` gives it:
     client = Pulse(url, token=Tokens.model_validate_json(stored), on_tokens=store)
 
 It renews them before they expire and after the server refused them, once for all calls that wait
-for it. A refresh token works once: whoever stores tokens must store every new pair, which is what
-`on_tokens` is told, and two clients cannot share one.
+for it; a renewal whose answer got lost is repeated. Each refresh token is exchanged for the next
+once: whoever stores tokens must store every new pair, which is what `on_tokens` is told, and two
+clients cannot share one.
 """
 
 from __future__ import annotations
@@ -103,7 +104,7 @@ class Credentials:
 
     @property
     def refresh_token(self) -> SecretStr | None:
-        """What the next access token is had for; each works once, in one process."""
+        """What the next access token is had for, once, in one process."""
         return None if self.forked else self._refresh_token
 
     @property

@@ -53,7 +53,11 @@ class Login(RequestModel):
 
 
 class Refresh(RequestModel):
-    """A refresh token to be exchanged; each works once."""
+    """A refresh token to be exchanged.
+
+    Each is exchanged once: sent again within half a minute it gives the same new one, for the
+    answer may have got lost; later, or after the new one was used, it ends the session.
+    """
 
     refresh_token: Annotated[Secret, Field(max_length=200)]
 

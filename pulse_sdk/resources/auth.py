@@ -53,7 +53,7 @@ class Auth(Resource[ClientT_co]):
 
     @endpoint
     def refresh(self, refresh_token: str | SecretStr) -> Call[Tokens]:
-        """Resume a session from a stored refresh token, which is then used up."""
+        """Resume a session from a stored refresh token, which the new one takes the place of."""
         return refresh_call(refresh_token)
 
     @endpoint

@@ -40,6 +40,8 @@ class Session:
     id: UUID
     user_id: UUID
     refresh_token: str = field(repr=False)
+    exchanged_token: str = field(repr=False)
+    """What `refresh_token` was given for, and may be again for a moment; empty at first."""
     created_at: datetime
     used_at: datetime
     user_agent: str

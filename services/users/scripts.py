@@ -23,11 +23,14 @@ if excess > 0 then
 end
 """
 
-# Exchange a refresh token for the next. One that was used before ends its session: it was copied.
+# Exchange a refresh token for its successor. One whose successor is the session's token already was
+# exchanged just now, and its answer got lost, unless that is longer ago than the grace; any other
+# was copied, which ends the session.
 ROTATE = """
-local now, ttl = tonumber(ARGV[3]), tonumber(ARGV[4])
-local session = redis.call('HMGET', KEYS[1], 'user_id', 'refresh')
+local now, ttl, grace = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[6])
+local session = redis.call('HMGET', KEYS[1], 'user_id', 'refresh', 'used_at')
 if not session[1] then return 0 end
+if session[2] == ARGV[2] and now - tonumber(session[3]) <= grace then return 1 end
 local index = 'users:sessions:' .. session[1]
 if session[2] ~= ARGV[1] then
     redis.call('DEL', KEYS[1])

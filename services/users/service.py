@@ -92,7 +92,8 @@ class UsersService:
 
         Raises:
             ServiceError: 401 `refresh_token_invalid`: it is not good, its session has ended, or it
-                was used before, which ends its session.
+                was exchanged before and for longer than a lost answer explains, which ends its
+                session.
         """
         given = token.refresh_token.get_secret_value()
         session = await self._sessions.of_token(given)

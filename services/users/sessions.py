@@ -1,4 +1,4 @@
-"""Log-ins: sessions in Redis, access tokens (JWT) and refresh tokens that work once.
+"""Log-ins: sessions in Redis, access tokens (JWT) and refresh tokens that are exchanged once.
 
 A session that was ended cannot be refreshed from that moment on; its access token, which services
 believe without asking, lives out its short life (`access_ttl_seconds`).
@@ -7,7 +7,9 @@ believe without asking, lives out its short life (`access_ttl_seconds`).
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
+import hmac
 import secrets
 import time
 from collections.abc import Awaitable
@@ -28,6 +30,11 @@ from services.users.scripts import CLOSE, CLOSE_ALL, OPEN, ROTATE
 
 MAX_SESSIONS = 100
 """Most sessions of one person; one more ends the longest unused."""
+
+GRACE_SECONDS = 30
+"""How long a refresh token that was exchanged gives its successor again, as long as that one was
+not used: the answer may have got lost on its way, which clients see after 10 seconds or so.
+"""
 
 _REDIS_SECONDS = 2.0
 _FIELDS = ("user_id", "epoch", "created_at", "used_at", "address", "user_agent")
@@ -100,11 +107,13 @@ class Sessions:
     async def refresh(self, session: Begun, token: str) -> Tokens | None:
         """Exchange a refresh token of a session; None when it is not good.
 
-        One that was used before ends the session.
+        One that was exchanged before gives the same successor for a short while; after it, or once
+        the successor was used, it ends the session.
         """
-        refresh = secrets.token_urlsafe(32)
-        used, ttl = _digest(token.partition(".")[2]), self._settings.refresh_ttl_seconds
-        args: list[str | float] = [used, _digest(refresh), time.time(), ttl, str(session.id)]
+        used = token.partition(".")[2]
+        refresh = self._successor(session.id, used)
+        args: list[str | float] = [_digest(used), _digest(refresh), time.time()]
+        args += [self._settings.refresh_ttl_seconds, str(session.id), GRACE_SECONDS]
         if not await answered(self._rotate(keys=[_key(session.id)], args=args)):
             return None
         return self._tokens(session.user_id, session.id, refresh)
@@ -163,6 +172,13 @@ class Sessions:
             address=address.decode() if address else None,
             user_agent=user_agent.decode() if user_agent else None,
         )
+
+    def _successor(self, session_id: UUID, used: str) -> str:
+        """The refresh token after this one: derived, so that it can be told again, not stored."""
+        # No JWT, which the key signs as well, begins like this.
+        text = f"refresh {session_id} {used}"
+        derived = hmac.digest(self._key.encode(), text.encode(), hashlib.sha256)
+        return base64.urlsafe_b64encode(derived).decode().rstrip("=")
 
     def _tokens(self, user_id: UUID, session_id: UUID, refresh: str) -> Tokens:
         now = int(time.time())

@@ -9,7 +9,10 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
+from services.kit.cache import open_redis
+from services.users.sessions import GRACE_SECONDS
 from tests.conftest import RunningStack
+from tests.connected.people import settings_of
 
 PASSWORD = "correct horse battery"
 
@@ -42,27 +45,63 @@ def _as(tokens: dict[str, str]) -> dict[str, str]:
     return {"Authorization": f"Bearer {tokens['access_token']}"}
 
 
-async def test_a_used_refresh_token_ends_its_session(http: httpx.AsyncClient) -> None:
+async def _refreshed(http: httpx.AsyncClient, refresh_token: str) -> tuple[int, str]:
+    """The status, and the successor of a refresh token or why there is none."""
+    answer = await http.post("/auth/refresh", json={"refresh_token": refresh_token})
+    told = answer.json()
+    return answer.status_code, told.get("refresh_token") or told["code"]
+
+
+REFUSED = (401, "refresh_token_invalid")
+
+
+async def test_a_refresh_whose_answer_got_lost_is_answered_again(http: httpx.AsyncClient) -> None:
     _, tokens = await _registered(http)
-    first = {"refresh_token": tokens["refresh_token"]}
+    first = tokens["refresh_token"]
 
-    renewed = await http.post("/auth/refresh", json=first)
-    replayed = await http.post("/auth/refresh", json=first)
-    stolen = await http.post(
-        "/auth/refresh", json={"refresh_token": renewed.json()["refresh_token"]}
-    )
+    at_once = await asyncio.gather(*(_refreshed(http, first) for _ in range(8)))
+    again = await _refreshed(http, first)
 
-    assert [renewed.status_code, replayed.status_code, stolen.status_code] == [200, 401, 401]
-    assert stolen.json()["code"] == "refresh_token_invalid"
+    assert {*at_once, again} == {again}
+    status, second = again
+    assert (status, second != first) == (200, True)
+    assert (await _refreshed(http, second))[0] == 200
 
 
-async def test_of_concurrent_refreshes_at_most_one_succeeds(http: httpx.AsyncClient) -> None:
+async def test_a_refresh_token_whose_successor_was_used_ends_its_session(
+    http: httpx.AsyncClient,
+) -> None:
     _, tokens = await _registered(http)
-    body = {"refresh_token": tokens["refresh_token"]}
+    first = tokens["refresh_token"]
+    _, second = await _refreshed(http, first)
+    _, third = await _refreshed(http, second)
 
-    answers = await asyncio.gather(*(http.post("/auth/refresh", json=body) for _ in range(8)))
+    assert await _refreshed(http, first) == REFUSED
+    assert await _refreshed(http, third) == REFUSED
 
-    assert sum(answer.status_code == 200 for answer in answers) == 1
+
+async def test_a_refresh_token_that_is_used_again_later_ends_its_session(
+    http: httpx.AsyncClient, stack: RunningStack
+) -> None:
+    _, tokens = await _registered(http)
+    first = tokens["refresh_token"]
+    _, second = await _refreshed(http, first)
+    key = f"users:session:{first.partition('.')[0]}"
+    async with open_redis(settings_of("users", stack.stack, stack.state)) as redis:
+        await redis.hincrbyfloat(key, "used_at", -GRACE_SECONDS - 1)
+
+    assert await _refreshed(http, first) == REFUSED
+    assert await _refreshed(http, second) == REFUSED
+
+
+async def test_a_refresh_token_that_was_made_up_ends_the_session_it_names(
+    http: httpx.AsyncClient,
+) -> None:
+    _, tokens = await _registered(http)
+    first = tokens["refresh_token"]
+
+    assert await _refreshed(http, f"{first}x") == REFUSED
+    assert await _refreshed(http, first) == REFUSED
 
 
 async def test_logging_out_ends_one_session_only(http: httpx.AsyncClient) -> None:

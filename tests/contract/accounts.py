@@ -48,13 +48,16 @@ async def sessions_and_their_ends(cast: Cast) -> None:
     await ada.pulse.users.me()
 
 
-async def a_refresh_token_works_once(cast: Cast) -> None:
+async def a_refresh_token_has_one_successor(cast: Cast) -> None:
     [ada] = await cast.join("ada")
-    token = ada.tokens.refresh_token.get_secret_value()
-    renewed = await ada.pulse.auth.refresh(token)
+    first = ada.tokens.refresh_token
+    renewed = await ada.pulse.auth.refresh(first)
+    again = await ada.pulse.auth.refresh(first)
+    assert renewed.refresh_token == again.refresh_token != first
+    third = (await ada.pulse.auth.refresh(again.refresh_token)).refresh_token
     await ada.pulse.auth.session()
-    await refused(cast.stranger().auth.refresh(token))
-    await refused(cast.stranger().auth.refresh(renewed.refresh_token.get_secret_value()))
+    await refused(cast.stranger().auth.refresh(first))
+    await refused(cast.stranger().auth.refresh(third))
     await refused(cast.stranger().auth.refresh("nonsense"))
 
 
@@ -101,7 +104,7 @@ async def people_are_found_by_their_names(cast: Cast) -> None:
 BEHAVIOURS = (
     registering_and_logging_in,
     sessions_and_their_ends,
-    a_refresh_token_works_once,
+    a_refresh_token_has_one_successor,
     a_new_password_ends_the_other_sessions,
     many_wrong_passwords_are_one_too_many,
     a_profile_is_changed_in_the_version_that_was_read,

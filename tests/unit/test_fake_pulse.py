@@ -211,14 +211,6 @@ def test_time_passes_when_it_is_told_to(fake: FakePulse) -> None:
     assert [sent.status for sent in fake.sent("POST /api/v1/auth/refresh", by=None)] == [200] * 2
 
 
-def test_a_session_that_is_not_used_ends(fake: FakePulse) -> None:
-    ada = fake.join("ada")
-    assert ada.pulse.users.me().username == "ada"
-    fake.advance(timedelta(days=31))
-    with pytest.raises(NotAuthenticated):
-        ada.pulse.users.me()
-
-
 def test_nobody_is_told_of_whom_they_block(fake: FakePulse) -> None:
     ada, ben = fake.join("ada"), fake.join("ben")
     post = ada.pulse.posts.create("Hello")

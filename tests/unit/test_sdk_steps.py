@@ -39,6 +39,7 @@ PATCH = Call("PATCH", ("posts", ID), Post, body=EditPost(text="x"), version=3)
 GOOD = httpx.Response(200, json=POST)
 BUSY = httpx.Response(503)
 DENIED = httpx.Response(401)
+RENEWED = httpx.Response(200, json=tokens(1))
 LOST = httpx.ReadError("lost")
 LATE = httpx.ReadTimeout("late")
 REFUSED = httpx.ConnectError("refused")
@@ -162,9 +163,11 @@ def test_waits_end_before_the_deadline() -> None:
 @pytest.mark.parametrize(
     ("token", "stale", "outcomes", "wanted", "result"),
     [
-        (stored(), "access-0", [httpx.Response(200, json=tokens(1))], [Send, TellTokens], True),
+        (stored(), "access-0", [RENEWED], [Send, TellTokens], True),
         (stored(), "access-0", [DENIED], [Send], False),
-        (stored(), "access-0", [LOST], [Send], ConnectionFailed),
+        (stored(), "access-0", [LOST, RENEWED], [Send, Sleep, Send, TellTokens], True),
+        (stored(), "access-0", [BUSY, RENEWED], [Send, Sleep, Send, TellTokens], True),
+        (stored(), "access-0", [LOST] * 3, [Send, Sleep] * 2 + [Send], ConnectionFailed),
         (stored(), "older", [], [], True),
         (None, "older", [], [], False),
         ("t", "t", [], [], False),
