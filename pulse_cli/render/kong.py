@@ -72,6 +72,9 @@ def settings(stack: Stack, where: Surroundings) -> dict[str, str]:
         # request has had the client's time: nothing is tried after so many milliseconds.
         "nginx_proxy_proxy_next_upstream": "error timeout",
         "nginx_proxy_proxy_next_upstream_timeout": f"{_patience(stack)}ms",
+        # What a service is told, whatever nginx takes a request for (repeat.lua.j2).
+        "nginx_proxy_set": "$client_method $request_method",
+        "nginx_proxy_proxy_method": "$client_method",
         "dns_order": "LAST,A,CNAME",
         "dns_valid_ttl": "2",
         "dns_stale_ttl": "2",
@@ -95,15 +98,16 @@ def _declared(stack: Stack, where: Surroundings) -> str:
         "policies": policies,
         "where": where,
         "socket": SOCKET,
+        "routes": ROUTES,
+        "name": _name,
     }
 
-    def lua(name: str, **more: object) -> str:
-        return fill(f"kong/{name}.lua.j2", **values, **more).rstrip("\n")
+    def lua(script: str, **more: object) -> str:
+        return fill(f"kong/{script}.lua.j2", **values, **more).rstrip("\n")
 
     return fill(
         "kong/kong.yml.j2",
         **values,
-        routes=ROUTES,
         services=SERVICE_NAMES,
         token_key=TOKEN_KEY,
         redis_password=REDIS_PASSWORD,
@@ -111,7 +115,6 @@ def _declared(stack: Stack, where: Surroundings) -> str:
         tokens_checked=_tokens_checked,
         open_to_all=partial(_open_to_all, stack),
         forged=[name for name in policies.FORGED if not name.startswith(SET_BY_KONG)],
-        name=lambda path: path.strip("/").replace("/", "-").replace(".", "-"),
         exactly=lambda path: f"~{_expression(path)}$",
         below=lambda path: f"~{_expression(path)}(?:/|$)",
         origins=[f"^{_expression(origin)}$" for origin in stack.gateway.cors_origins],
@@ -167,6 +170,10 @@ def _open_to_all(stack: Stack) -> str:
     """A route's list replaces the general one, so who is denied is said again."""
     denied = [str(network) for network in stack.gateway.deny]
     return json.dumps({"deny": denied} if denied else {"allow": EVERYBODY})
+
+
+def _name(path: str) -> str:
+    return path.strip("/").replace("/", "-").replace(".", "-")
 
 
 def _milliseconds(seconds: float) -> int:

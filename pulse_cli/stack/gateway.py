@@ -34,7 +34,10 @@ with this before it."""
 
 IDEMPOTENT = ("GET", "HEAD", "OPTIONS", "PUT", "DELETE")
 """Methods that are sent to another instance when one dies over them (RFC 9110, 9.2.2). Others are
-tried again only where nothing was sent yet."""
+tried again only where nothing was sent yet, but for a POST with a key where keys are honoured."""
+
+KEY_HEADER = "Idempotency-Key"
+"""With it a POST does once whatever it does, however often it is sent; where a route is `keyed`."""
 
 RETRIES = 2
 HEALTH_PATH = "/health/live"

@@ -23,7 +23,8 @@ class Route(Frozen):
     """A path prefix and the service behind it.
 
     `public` paths need no token at the gateway; `probe` is a cheap GET below the prefix that
-    `pulse health` sends through the gateway to see that the service itself answers.
+    `pulse health` sends through the gateway to see that the service itself answers. Where a route
+    is `keyed`, every POST honours an `Idempotency-Key`, so that the gateway may repeat it.
     """
 
     prefix: str
@@ -31,6 +32,7 @@ class Route(Frozen):
     probe: str
     public: tuple[str, ...] = ()
     websocket: bool = False
+    keyed: bool = False
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:
@@ -54,13 +56,14 @@ ROUTES: tuple[Route, ...] = (
         public=(f"{API}/auth/register", LOGIN, f"{API}/auth/refresh"),
     ),
     Route(prefix=f"{API}/users", service="users", probe=f"{API}/users/me"),
-    Route(prefix=f"{API}/posts", service="posts", probe=f"{API}/posts?limit=1"),
+    Route(prefix=f"{API}/posts", service="posts", probe=f"{API}/posts?limit=1", keyed=True),
     Route(prefix=f"{API}/social", service="social", probe=f"{API}/social/following?limit=1"),
     Route(prefix=f"{API}/feed", service="social", probe=f"{API}/feed?limit=1"),
     Route(
         prefix=f"{API}/conversations",
         service="messaging",
         probe=f"{API}/conversations?limit=1",
+        keyed=True,
     ),
     Route(prefix=f"{API}/ws", service="messaging", probe=f"{API}/ws", websocket=True),
     Route(
@@ -68,7 +71,7 @@ ROUTES: tuple[Route, ...] = (
         service="notifications",
         probe=f"{API}/notifications?limit=1",
     ),
-    Route(prefix=f"{API}/events", service="events", probe=f"{API}/events?limit=1"),
+    Route(prefix=f"{API}/events", service="events", probe=f"{API}/events?limit=1", keyed=True),
 )
 
 CALLS: dict[ServiceName, tuple[ServiceName, ...]] = {

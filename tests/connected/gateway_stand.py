@@ -47,7 +47,7 @@ class Upstream:
         app.router.add_get("/health/live", self._live)
         app.router.add_get("/api/v1/ws", self._websocket)
         app.router.add_get("/api/v1/posts/slow", self._slow)
-        app.router.add_route("*", "/api/v1/posts/fragile", self._fragile)
+        app.router.add_route("*", "/api/v1/{service}/fragile", self._fragile)
         app.router.add_get("/api/v1/posts/overloaded", self._overloaded)
         app.router.add_route("*", "/{path:.*}", self._echo)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
@@ -77,11 +77,12 @@ class Upstream:
 
     async def _fragile(self, request: web.Request) -> web.Response:
         """The first instance dies over these requests."""
-        await request.read()
+        body = await request.text()
         self.hits += 1
         if self.name.endswith("-0") and request.transport is not None:
             request.transport.abort()
-        return web.json_response({"instance": self.name})
+        told = {"instance": self.name, "method": request.method, "body": body}
+        return web.json_response(told)
 
     async def _overloaded(self, request: web.Request) -> web.Response:
         problem = Problem(title="Service Unavailable", status=503, code="overloaded")

@@ -92,6 +92,28 @@ async def test_only_idempotent_calls_are_sent_again(
     assert {answer.json()["instance"] for answer in gets} == {"posts-1"}
 
 
+async def test_a_post_with_a_key_is_sent_again_where_keys_are_honoured(
+    gateway: Running, client: httpx.AsyncClient
+) -> None:
+    await whole(client)
+    for number in range(4):
+        answer = await client.post(
+            "/api/v1/posts/fragile", json={"n": number}, headers={"Idempotency-Key": "one"}
+        )
+        assert (answer.status_code, answer.json()["instance"]) == (200, "posts-1"), answer.text
+        assert (answer.json()["method"], answer.json()["body"]) == ("POST", f'{{"n":{number}}}')
+
+
+async def test_a_post_with_a_key_is_sent_once_where_keys_mean_nothing(
+    gateway: Running, client: httpx.AsyncClient
+) -> None:
+    users = gateway.upstreams["users-0"]
+    before = users.hits
+    answer = await client.post("/api/v1/auth/fragile", headers={"Idempotency-Key": "one"})
+    refused(answer, 503, "gateway_unavailable")
+    assert users.hits - before == 1
+
+
 async def test_an_instance_that_is_too_busy_is_not_left_out(client: httpx.AsyncClient) -> None:
     await whole(client)
     for _ in range(12):

@@ -7,8 +7,10 @@ import pytest
 from pydantic import ValidationError
 
 from pulse_cli.errors import ConfigError
+from pulse_cli.stack.gateway import KEY_HEADER
 from pulse_cli.stack.load import load_stack
 from pulse_cli.stack.model import ROUTES, Route
+from services.openapi import document
 
 
 @pytest.mark.parametrize(
@@ -77,3 +79,13 @@ def test_a_route_that_contradicts_itself_is_refused(changes: dict[str, Any], sai
     posts = next(route for route in ROUTES if route.prefix == "/api/v1/posts")
     with pytest.raises(ValidationError, match=said):
         Route.model_validate(posts.model_dump() | changes)
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.prefix)
+def test_the_gateway_repeats_posts_only_where_every_one_honours_its_key(route: Route) -> None:
+    posts = [
+        {parameter["name"] for parameter in operations["post"].get("parameters", ())}
+        for path, operations in document()["paths"].items()
+        if "post" in operations and f"{path}/".startswith(f"{route.prefix}/")
+    ]
+    assert route.keyed == (bool(posts) and all(KEY_HEADER in one for one in posts))
