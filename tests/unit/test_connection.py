@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import sys
 
 import aiopg
@@ -11,6 +10,7 @@ import psycopg2
 import pytest
 
 from services.kit.connection import Connection
+from tests.ports import closed_port
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="has no uvloop")
@@ -18,10 +18,8 @@ from services.kit.connection import Connection
 def test_a_failed_connection_does_not_spoil_the_next_under_uvloop() -> None:
     import uvloop
 
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        where = f"host=127.0.0.1 port={server.getsockname()[1]} gssencmode=disable"
-
-    async def attempt() -> str:
+    async def attempt(port: int) -> str:
+        where = f"host=127.0.0.1 port={port} gssencmode=disable"
         try:
             await aiopg.connect(where, timeout=5.0, connection_factory=Connection)
         except psycopg2.OperationalError as error:
@@ -30,9 +28,10 @@ def test_a_failed_connection_does_not_spoil_the_next_under_uvloop() -> None:
 
     async def attempts() -> list[str]:
         said = []
-        for _ in range(5):
-            said.append(await attempt())
-            await asyncio.sleep(0.05)  # the loop notices what became of the socket
+        with closed_port() as port:
+            for _ in range(5):
+                said.append(await attempt(port))
+                await asyncio.sleep(0.05)  # the loop notices what became of the socket
         return said
 
     loop = uvloop.new_event_loop()

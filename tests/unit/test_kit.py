@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from uuid import UUID
 
@@ -55,13 +55,13 @@ def _settings(name: str = "posts") -> Settings:
     )
 
 
-def _token(key: str = KEY, **changes: object) -> str:
+def _token(key: str = KEY, lives_seconds: int = 60, **changes: object) -> str:
     claims = {
         "iss": "pulse",
         "aud": "pulse-api",
         "sub": str(USER),
         "sid": str(SESSION),
-        "exp": int(time.time()) + 60,
+        "exp": int(time.time()) + lives_seconds,
     }
     wanted = {name: value for name, value in (claims | changes).items() if value is not None}
     return jwt.encode(wanted, key, algorithm="HS256")
@@ -74,22 +74,22 @@ def test_a_good_token_tells_user_and_session() -> None:
 
 
 @pytest.mark.parametrize(
-    ("token", "code"),
+    ("make", "code"),
     [
-        (_token(exp=int(time.time()) - 60), "token_expired"),
-        (_token(key="x" * 43), "token_invalid"),
-        (_token(aud="another"), "token_invalid"),
-        (_token(iss="another"), "token_invalid"),
-        (_token(sub="not an id"), "token_invalid"),
-        (_token(sub=None), "token_invalid"),
-        (_token(exp=None), "token_invalid"),
-        ("garbage", "token_invalid"),
-        (jwt.encode({"sub": str(USER)}, "", algorithm="none"), "token_invalid"),
+        (lambda: _token(lives_seconds=-60), "token_expired"),
+        (lambda: _token(key="x" * 43), "token_invalid"),
+        (lambda: _token(aud="another"), "token_invalid"),
+        (lambda: _token(iss="another"), "token_invalid"),
+        (lambda: _token(sub="not an id"), "token_invalid"),
+        (lambda: _token(sub=None), "token_invalid"),
+        (lambda: _token(exp=None), "token_invalid"),
+        (lambda: "garbage", "token_invalid"),
+        (lambda: jwt.encode({"sub": str(USER)}, "", algorithm="none"), "token_invalid"),
     ],
 )
-def test_any_other_token_is_refused(token: str, code: str) -> None:
+def test_any_other_token_is_refused(make: Callable[[], str], code: str) -> None:
     with pytest.raises(ServiceError) as raised:
-        user_verifier(_settings())(token)
+        user_verifier(_settings())(make())
     assert (raised.value.status, raised.value.code) == (401, code)
 
 
@@ -165,7 +165,8 @@ async def client() -> AsyncIterator[TestClient[web.Request, web.Application]]:
         yield client
 
 
-AUTHORISED = {"Authorization": f"Bearer {_token()}"}
+def _authorised() -> dict[str, str]:
+    return {"Authorization": f"Bearer {_token()}"}
 
 
 @pytest.mark.parametrize(
@@ -192,7 +193,7 @@ async def test_a_body_is_validated(
     code: str | None,
     field: str | None,
 ) -> None:
-    headers = {**AUTHORISED, "Content-Type": "application/json"}
+    headers = {**_authorised(), "Content-Type": "application/json"}
     answer = await client.post("/posts", data=body, headers=headers)
 
     assert answer.status == status
@@ -209,7 +210,7 @@ async def test_a_body_is_validated(
 async def test_a_body_of_another_kind_is_refused(
     client: TestClient[web.Request, web.Application],
 ) -> None:
-    answer = await client.post("/posts", data=b"text=hello", headers=AUTHORISED)
+    answer = await client.post("/posts", data=b"text=hello", headers=_authorised())
 
     assert answer.status == 400
 
@@ -229,7 +230,7 @@ async def test_a_body_of_another_kind_is_refused(
 async def test_a_query_is_validated(
     client: TestClient[web.Request, web.Application], query: str, status: int
 ) -> None:
-    answer = await client.get(f"/posts{query}", headers=AUTHORISED)
+    answer = await client.get(f"/posts{query}", headers=_authorised())
 
     assert answer.status == status
 
@@ -237,7 +238,7 @@ async def test_a_query_is_validated(
 async def test_an_id_that_cannot_exist_is_not_found(
     client: TestClient[web.Request, web.Application],
 ) -> None:
-    answer = await client.get("/posts/no-uuid", headers=AUTHORISED)
+    answer = await client.get("/posts/no-uuid", headers=_authorised())
 
     assert answer.status == 404
     assert (await answer.json(content_type=None))["code"] == "post_not_found"
@@ -265,18 +266,21 @@ async def test_unknown_paths_and_methods_are_problems(
 
 
 @pytest.mark.parametrize(
-    ("headers", "status"),
+    ("caller", "callee", "status"),
     [
-        ({}, 401),
-        (AUTHORISED, 401),
-        ({"Authorization": f"Bearer {service_token(_settings('social'), 'posts')}"}, 204),
-        ({"Authorization": f"Bearer {service_token(_settings('events'), 'posts')}"}, 403),
-        ({"Authorization": f"Bearer {service_token(_settings('social'), 'users')}"}, 401),
+        (None, "", 401),
+        ("a user", "", 401),
+        ("social", "posts", 204),
+        ("events", "posts", 403),
+        ("social", "users", 401),
     ],
 )
 async def test_only_named_services_may_call_inside(
-    client: TestClient[web.Request, web.Application], headers: dict[str, str], status: int
+    client: TestClient[web.Request, web.Application], caller: str | None, callee: str, status: int
 ) -> None:
+    headers = _authorised() if caller == "a user" else {}
+    if callee and caller:
+        headers = {"Authorization": f"Bearer {service_token(_settings(caller), callee)}"}
     assert (await client.get("/internal", headers=headers)).status == status
 
 

@@ -20,6 +20,7 @@ from pulse_cli.stack.model import Stack
 from pulse_cli.targets import probes
 from pulse_cli.targets.changing import locked, undone_on_failure
 from pulse_cli.targets.local import logs, ports, processes, runtime
+from tests.ports import closed_port
 
 
 @contextmanager
@@ -67,9 +68,8 @@ def test_a_probe_reads_its_protocol(
 
 
 def test_a_probe_of_nothing_says_so() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    assert probes.http("127.0.0.1", port, "/") == probes.Answer(False, "connection refused")
+    with closed_port() as port:
+        assert probes.http("127.0.0.1", port, "/") == probes.Answer(False, "connection refused")
 
 
 def test_an_http_probe_tells_status_and_body() -> None:
@@ -133,8 +133,8 @@ def test_processes_are_found_by_label_and_stopped(tmp_path: Path) -> None:
         found = processes.find_labelled(tmp_path)
         assert [p.pid for p in found] == [child.pid]
         assert processes.find_labelled(tmp_path / "other") == []
-        assert processes.stop(found, 5.0) == []
-        assert child.wait(5) == -signal.SIGTERM
+        assert processes.stop(found, 60.0) == []
+        assert child.wait(60) == -signal.SIGTERM
 
 
 def test_a_process_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_a_process_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
     )
     with labelled(tmp_path, program) as child:
         assert processes.stop(processes.find_labelled(tmp_path), 0.2) == []
-        assert child.wait(5) == -signal.SIGKILL
+        assert child.wait(60) == -signal.SIGKILL
 
 
 def test_the_lock_names_its_holder_and_ends_with_it(tmp_path: Path) -> None:
