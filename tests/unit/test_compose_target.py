@@ -222,9 +222,9 @@ def test_an_image_is_built_again_only_from_something_else(tmp_path: Path) -> Non
     client.here = {stack.images[name]: {} for name in ("postgres", "redis", "rabbitmq", "kong")}
     client.here[stack.images.base] = {}
     client.here[stack.images.services] = {image.CONTENT_LABEL: "one"}
-    image.ensure(some, project, stack, "one", print)
+    assert not image.ensure(some, project, stack, "one", print)
     assert builds == []
-    image.ensure(some, project, stack, "two", print)
+    assert image.ensure(some, project, stack, "two", print)
     assert builds == ["built"]
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
-from pulse_cli.errors import MissingComponent
+from pulse_cli.errors import MissingComponent, PulseError
 from pulse_cli.stack.model import Stack
 from pulse_cli.targets.compose.engine import Engine, refused
 from pulse_cli.targets.compose.project import Project
@@ -16,8 +17,10 @@ OBSERVERS = ("prometheus", "grafana", "jaeger")
 Say = Callable[[str], None]
 
 
-def ensure(engine: Engine, project: Project, stack: Stack, content: str, say: Say) -> None:
+def ensure(engine: Engine, project: Project, stack: Stack, content: str, say: Say) -> bool:
     """Have every image of a stack: those that are here are taken as they are.
+
+    Returns whether the services' image was built.
 
     Args:
         engine: where they shall be.
@@ -37,6 +40,17 @@ def ensure(engine: Engine, project: Project, stack: Stack, content: str, say: Sa
         _have(engine, "base", stack.images.base, say)
         say(f"building {stack.images.services} …")
         project.build()
+        return True
+    return False
+
+
+def remove_replaced(engine: Engine) -> None:
+    """Remove services' images whose name a later build has taken, unless they are used.
+
+    It is for tidiness alone: an engine that is tidying already refuses, which changes nothing.
+    """
+    with suppress(PulseError), refused():
+        engine.client.images.prune({"dangling": True, "label": CONTENT_LABEL})
 
 
 def present(engine: Engine, stack: Stack) -> dict[str, bool]:

@@ -265,8 +265,10 @@ class Compose:
     def _begin(self, stack: Stack, show: Show, say: Say) -> None:
         project = self._project()
         content = self._write(stack)
-        image.ensure(self._engine(), project, stack, content, say)
+        built = image.ensure(self._engine(), project, stack, content, say)
         project.create()
+        if built:
+            image.remove_replaced(self._engine())
         self._start(plan(stack), show)
 
     def _write(self, stack: Stack, serving: Stack | None = None) -> str:
