@@ -31,10 +31,13 @@ class Connection:
 
     def __init__(self, http_client: httpx.Client | None) -> None:
         self._given = http_client is not None
-        self._http = http_client or made(httpx.Client)
-        self._begin()
+        self._begin(http_client)
 
-    def _begin(self) -> None:
+    def _begin(self, http_client: httpx.Client | None = None) -> None:
+        from pulse_sdk._deadlines import Deadlines
+
+        self._http = http_client or made(httpx.Client)
+        self._deadlines = Deadlines() if self._given else Deadlines.of(self._http)
         self._pid = os.getpid()
         self._renewing = threading.Lock()
 
@@ -42,13 +45,13 @@ class Connection:
         if self._pid != os.getpid():
             refuse_forked(self._given)
             # Not closed: its sockets are the parent's, too, and nobody here holds its lock.
-            self._http = made(httpx.Client)
             self._begin()
         return self._http
 
     def send(self, step: Send) -> Reply:
         """Carry the step out."""
         http = self._current()
+        self._deadlines.begin(step.until)
         response = http.send(request_of(http, step), stream=True, follow_redirects=False)
         try:
             content = Content(response, step.until)

@@ -162,9 +162,9 @@ class Flow:
         finally:
             breaker.end(ticket, outcome, monotonic())
 
-    def _run(self, call: Call[T]) -> Generator[Step, Any, Answer[T]]:
+    def _run(self, call: Call[T], until: float = math.inf) -> Generator[Step, Any, Answer[T]]:
         """One call: attempt after attempt, until one succeeds or a failure is final."""
-        until = monotonic() + self.options.deadline
+        until = min(until, monotonic() + self.options.deadline)
         failures = number = 0
         refreshed = False
         correlation_id = self.options.headers.get(_CORRELATION) or f"{getrandbits(128):032x}"
@@ -235,7 +235,9 @@ class Flow:
             raise TimedOut("no new access token before the deadline", 0) from error
         return renewed
 
-    def refresh(self, stale: SecretStr | None) -> Generator[Step, Any, bool]:
+    def refresh(
+        self, stale: SecretStr | None, until: float = math.inf
+    ) -> Generator[Step, Any, bool]:
         """Replace the access token unless someone did already; says whether there is a new one.
 
         Raises:
@@ -252,7 +254,7 @@ class Flow:
         if refresh_token is None:
             return False
         try:
-            yield from self._run(refresh_call(refresh_token))
+            yield from self._run(refresh_call(refresh_token), until)
         except NotAuthenticated:
             credentials.drop_refresh_token()
             return False

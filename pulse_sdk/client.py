@@ -82,7 +82,8 @@ class Pulse(BaseClient):
         token: An access token, the `tokens` of an earlier log-in, or a `TokenSource`.
         timeout: Seconds to connect, and between two pieces of an answer; `math.inf` for none. 10,
             or what `http_client` has, when left out.
-        deadline: Seconds for a call with all its attempts and waits; none when left out.
+        deadline: Seconds for a call with all its attempts and waits; none when left out. A server
+            that lets its answer drip can overrun it only if `http_client` is given.
         retries: When and how often a call is repeated, or just how often.
         headers: Go along with each request.
         breaker: Stops calling a server that fails too often; none when left out.
@@ -192,8 +193,9 @@ class Pulse(BaseClient):
             case Sleep():
                 return time.sleep(step.seconds)
             case RefreshTokens():
+                # By this thread, within its own deadline; one of tasks serves all who wait for it.
                 return self._connection.renew(
-                    lambda: self.drive(self._renewals.refresh(step.stale)), step.until
+                    lambda: self.drive(self._renewals.refresh(step.stale, step.until)), step.until
                 )
             case FetchToken():
                 return step.source.token(secret(step.refused))

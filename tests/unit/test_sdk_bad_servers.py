@@ -1,4 +1,4 @@
-"""Servers, networks and processes that misbehave, on real sockets and both clients alike."""
+"""Servers and networks that misbehave, on real sockets and both clients alike."""
 
 from __future__ import annotations
 
@@ -7,13 +7,9 @@ import gzip
 import itertools
 import json
 import logging
-import multiprocessing
-import os
 import socket
 import threading
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
 from typing import Any
 
 import httpx
@@ -33,52 +29,13 @@ from pulse_sdk import (
     UnreadableAnswer,
     _flow,
 )
+from tests.unit.sdk_servers import answer, ask, listening
 from tests.unit.sdk_support import ID, POST, Caller, Server, tokens
-
-Serve = Callable[[socket.socket], object]
 
 
 @pytest.fixture(params=["sync", "async"])
 def caller(request: pytest.FixtureRequest) -> Caller:
     return Caller(request.param)
-
-
-@contextmanager
-def listening(serve: Serve) -> Iterator[str]:
-    """A server that hands each connection to `serve`, after the request was read."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def accept() -> None:
-            while True:
-                try:
-                    connection, _ = listener.accept()
-                except OSError:
-                    return
-                threading.Thread(target=handle, args=[connection], daemon=True).start()
-
-        def handle(connection: socket.socket) -> None:
-            with connection, suppress(OSError):
-                if connection.recv(65536):
-                    serve(connection)
-
-        threading.Thread(target=accept, daemon=True).start()
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        listener.shutdown(socket.SHUT_RDWR)
-
-
-def answer(body: bytes, *headers: str, status: str = "200 OK", length: int | None = None) -> bytes:
-    length = len(body) if length is None else length
-    head = [f"HTTP/1.1 {status}", f"Content-Length: {length}", *headers, "", ""]
-    return "\r\n".join(head).encode() + body
-
-
-async def ask(caller: Caller, url: str, **options: Any) -> Any:
-    options = {"retries": 0, "token": "very-secret", **options}
-    if caller.kind == "sync":
-        with Pulse(url, **options) as client:
-            return await asyncio.to_thread(client.posts.get, ID)
-    async with AsyncPulse(url, **options) as client:
-        return await client.posts.get(ID)
 
 
 @pytest.mark.parametrize(
@@ -263,142 +220,3 @@ async def test_no_secret_is_in_logs_or_the_locals_of_a_traceback(
     assert len(texts) > 4
     for secret in "access-1", "refresh-1", "password-1":
         assert not [text for text in texts if secret in text]
-
-
-async def test_a_cancelled_call_in_mid_refresh_leaves_a_client_that_works() -> None:
-    refreshing, go_on = asyncio.Event(), asyncio.Event()
-    refreshes = 0
-
-    async def handler(request: httpx.Request) -> httpx.Response:
-        nonlocal refreshes
-        if request.url.path.endswith("/auth/refresh"):
-            refreshes += 1
-            refreshing.set()
-            await go_on.wait()
-            return httpx.Response(200, json=tokens(1))
-        if request.headers["Authorization"] == "Bearer access-1":
-            return httpx.Response(200, json=POST)
-        return httpx.Response(401)
-
-    http = httpx.AsyncClient(transport=httpx.MockTransport(handler))
-    client = AsyncPulse("http://pulse", token=Tokens.model_validate(tokens(0)), http_client=http)
-    only = asyncio.create_task(client.posts.get(ID))
-    await refreshing.wait()
-    only.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await only
-    closing = asyncio.create_task(client.aclose())
-    await asyncio.sleep(0)
-    assert not closing.done()  # It waits for the tokens that are on their way.
-    go_on.set()
-    await closing
-    assert (await client.posts.get(ID)).text == "hello"
-    assert refreshes == 1
-
-
-# Python 3.12 and later warn of any fork beside threads, such as those of the server here.
-FORKS = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-
-
-def in_fork(work: Callable[[], str]) -> str:
-    """What `work` returns in a forked child."""
-    context = multiprocessing.get_context("fork")
-    theirs, ours = context.Pipe()
-
-    def child() -> None:
-        try:
-            theirs.send(work())
-        except BaseException as error:
-            theirs.send(f"{type(error).__name__}: {error} {getattr(error, '__notes__', '')}")
-        os._exit(0)
-
-    process = context.Process(target=child)
-    process.start()
-    assert ours.poll(60)
-    said = str(ours.recv())
-    process.join()
-    return said
-
-
-@FORKS
-def test_a_fork_after_use_has_connections_of_its_own() -> None:
-    lines: list[int] = []
-
-    def serve(connection: socket.socket) -> None:
-        lines.append(1)
-        connection.sendall(answer(json.dumps(POST).encode()))
-        while connection.recv(65536):
-            connection.sendall(answer(json.dumps(POST).encode()))
-
-    with listening(serve) as url, Pulse(url, token="t") as client:
-        for _ in range(2):
-            client.posts.get(ID)
-        assert len(lines) == 1
-        assert in_fork(lambda: client.posts.get(ID).text) == "hello"
-        client.posts.get(ID)
-        assert len(lines) == 2
-
-
-@FORKS
-def test_a_fork_after_use_may_go_on_in_an_event_loop_of_its_own() -> None:
-    said = answer(json.dumps(POST).encode(), "Connection: close")
-
-    async def once() -> str:
-        return (await client.posts.get(ID)).text
-
-    with listening(lambda connection: connection.sendall(said)) as url:
-        client = AsyncPulse(url, token="t")
-        assert asyncio.run(once()) == "hello"
-        assert in_fork(lambda: asyncio.run(once())) == "hello"
-        asyncio.run(client.aclose())
-
-
-@FORKS
-def test_a_given_client_is_not_used_after_a_fork() -> None:
-    client = Caller("sync").client(Server(httpx.Response(200, json=POST)))
-    client.posts.get(ID)
-    assert "make it after the fork" in in_fork(lambda: str(client.posts.get(ID).text))
-
-
-@FORKS
-def test_a_fork_does_not_use_up_its_parents_refresh_token() -> None:
-    asked: list[bytes] = []
-
-    def serve(connection: socket.socket) -> None:
-        asked.append(b"")
-        connection.sendall(answer(b"", status="401 Unauthorized"))
-
-    with listening(serve) as url:
-        client = Pulse(url, token=Tokens.model_validate(tokens(0)), retries=0)
-        said = in_fork(lambda: str(client.posts.get(ID)))
-        assert "NotAuthenticated" in said and "Log in after the fork" in said
-        assert len(asked) == 1
-        assert client.tokens is not None
-        client.close()
-
-
-def test_one_client_serves_one_event_loop_after_the_other() -> None:
-    said = answer(json.dumps(POST).encode(), "Connection: close")
-
-    async def once() -> str:
-        return (await client.posts.get(ID)).text
-
-    with listening(lambda connection: connection.sendall(said)) as url:
-        client = AsyncPulse(url)
-        assert [asyncio.run(once()) for _ in range(2)] == ["hello"] * 2
-        asyncio.run(client.aclose())
-
-
-async def test_one_client_on_two_event_loops_at_a_time_is_refused() -> None:
-    async with AsyncPulse("http://pulse.invalid", retries=0) as client:
-        with pytest.raises(ConnectionFailed):
-            await client.posts.get(ID)
-        with pytest.raises(InvalidInput, match="another event loop"):
-            await asyncio.to_thread(lambda: asyncio.run(client.posts.get(ID)))
-
-
-async def test_a_given_client_may_serve_several_event_loops() -> None:
-    client = Caller("async").client(Server(httpx.Response(200, json=POST)))
-    await client.posts.get(ID)
-    found = await asyncio.to_thread(lambda: asyncio.run(client.posts.get(ID)))
-    assert found.text == "hello"

@@ -1,14 +1,10 @@
-"""Logging in, renewing before expiry, sources of tokens, storing them; on both clients alike."""
+"""Logging in, staying logged in, and tokens that were stored; on both clients alike."""
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import json
 import pickle
 import traceback
-from collections.abc import Callable
-from typing import Any
 
 import httpx
 import pytest
@@ -23,7 +19,8 @@ from pulse_sdk import (
     Tokens,
 )
 from pulse_sdk import auth as auth_module
-from tests.unit.sdk_support import ID, POST, QUICK, Caller, Server, tokens
+from tests.unit.sdk_accounts import Accounts, Clock, jwt, log_in
+from tests.unit.sdk_support import ID, QUICK, Caller, Server, tokens
 
 
 @pytest.fixture(params=["sync", "async"])
@@ -36,69 +33,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(auth_module, "time", clock)
     return clock
-
-
-class Clock:
-    """The time as `auth` sees it; the wall clock may be wrong."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-        self.wall = 1_800_000_000.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def time(self) -> float:
-        return self.wall
-
-    def pass_(self, seconds: float) -> None:
-        self.now += seconds
-        self.wall += seconds
-
-
-def jwt(**claims: Any) -> str:
-    def part(content: Any) -> str:
-        return base64.urlsafe_b64encode(json.dumps(content).encode()).decode().rstrip("=")
-
-    return f"{part({'alg': 'HS256'})}.{part(claims)}.c2ln"
-
-
-class Accounts:
-    """Logs anybody in and gives posts to the newest token; each refresh token works once."""
-
-    def __init__(self) -> None:
-        self.generation = 0
-        self.seen: list[str] = []
-        self.failing = 0
-
-    def __call__(self, request: httpx.Request) -> httpx.Response:
-        path = request.url.path.removeprefix("/api/v1")
-        self.seen.append(path)
-        if path == "/auth/logout":
-            return httpx.Response(204)
-        if path.startswith("/auth/"):
-            if self.failing:
-                self.failing -= 1
-                return httpx.Response(503)
-            asked = json.loads(request.content)
-            if path == "/auth/refresh" and asked["refresh_token"] != f"refresh-{self.generation}":
-                return httpx.Response(401)
-            self.generation += 1
-            return httpx.Response(200, json=tokens(self.generation))
-        if request.headers.get("Authorization") != f"Bearer access-{self.generation}":
-            return httpx.Response(401)
-        return httpx.Response(200, json=POST)
-
-
-async def log_in(caller: Caller, handler: Callable[..., httpx.Response], **options: Any) -> Any:
-    transport = httpx.MockTransport(handler)
-    if caller.kind == "sync":
-        http = httpx.Client(transport=transport)
-        return Pulse.login("http://pulse", "ada", "password-1", http_client=http, **options)
-    async_http = httpx.AsyncClient(transport=transport)
-    return await AsyncPulse.login(
-        "http://pulse", "ada", "password-1", http_client=async_http, **options
-    )
 
 
 async def test_login_gives_a_client_that_acts_as_the_account(caller: Caller) -> None:
@@ -233,99 +167,6 @@ async def test_a_store_that_fails_ends_the_call_but_loses_no_tokens(caller: Call
     assert (await caller.do(client.posts.get(ID))).text == "hello"
 
 
-class Source:
-    """Gives tokens of growing numbers, as JWTs when they are to expire."""
-
-    def __init__(self, clock: Clock | None = None) -> None:
-        self.asked: list[str | None] = []
-        self.clock = clock
-        self.error: Exception | None = None
-
-    def token(self, refused: str | None) -> str:
-        self.asked.append(refused)
-        if self.error is not None:
-            raise self.error
-        if self.clock is None:
-            return f"access-{len(self.asked)}"
-        return jwt(n=len(self.asked), iat=self.clock.wall, exp=self.clock.wall + 100)
-
-
-class AsyncSource(Source):
-    async def token(self, refused: str | None) -> str:  # type: ignore[override]
-        await asyncio.sleep(0)
-        return super().token(refused)
-
-
-@pytest.fixture(params=["sync", "async", "async from sync"])
-def sourced(request: pytest.FixtureRequest) -> tuple[Caller, type[Source]]:
-    kind = request.param
-    return Caller(kind.partition(" ")[0]), AsyncSource if kind == "async" else Source
-
-
-async def test_a_source_is_asked_once_and_again_when_its_token_is_refused(
-    sourced: tuple[Caller, type[Source]],
-) -> None:
-    caller, kind = sourced
-    accounts, source = Accounts(), kind()
-    accounts.generation = 1
-    client = caller.client(accounts, token=source)
-    for _ in range(2):
-        await caller.do(client.posts.get(ID))
-    assert source.asked == [None]
-    accounts.generation = 2
-    await caller.do(client.posts.get(ID))
-    assert source.asked == [None, "access-1"]
-    accounts.generation = 9
-    with pytest.raises(NotAuthenticated):
-        await caller.do(client.posts.get(ID))
-    assert source.asked == [None, "access-1", "access-2"]
-    assert "a token source" in repr(client)
-
-
-async def test_a_source_is_asked_before_its_token_expires(caller: Caller, clock: Clock) -> None:
-    source = Source(clock)
-    client = caller.client(Server(httpx.Response(200, json=POST)), token=source)
-    for seconds, asked in [(0, 1), (79, 1), (2, 2), (1, 2)]:
-        clock.pass_(seconds)
-        await caller.do(client.posts.get(ID))
-        assert len(source.asked) == asked
-
-
-async def test_a_source_whose_tokens_seem_expired_is_not_asked_for_each_call(
-    caller: Caller, clock: Clock
-) -> None:
-    source = Source(Clock())
-    clock.wall += 86_400
-    client = caller.client(Server(httpx.Response(200, json=POST)), token=source)
-    for _ in range(3):
-        await caller.do(client.posts.get(ID))
-    assert source.asked == [None]
-
-
-async def test_what_a_source_raises_ends_the_call_when_there_is_no_token(
-    caller: Caller, clock: Clock
-) -> None:
-    source = Source(clock)
-    source.error = RuntimeError("the vault is sealed")
-    client = caller.client(Server(httpx.Response(200, json=POST)), token=source)
-    with pytest.raises(RuntimeError, match="sealed"):
-        await caller.do(client.posts.get(ID))
-    source.error = None
-    await caller.do(client.posts.get(ID))
-    source.error = RuntimeError("the vault is sealed")
-    clock.pass_(90)
-    await caller.do(client.posts.get(ID))
-    assert len(source.asked) == 3
-
-
-async def test_a_log_in_takes_the_place_of_a_source(caller: Caller) -> None:
-    source = Source()
-    client = caller.client(Accounts(), token=source)
-    await caller.do(client.auth.login("ada", "password-1"))
-    await caller.do(client.posts.get(ID))
-    assert source.asked == []
-
-
 async def test_a_store_that_fails_in_a_renewal_is_told(caller: Caller, clock: Clock) -> None:
     fails = False
 
@@ -343,63 +184,11 @@ async def test_a_store_that_fails_in_a_renewal_is_told(caller: Caller, clock: Cl
     assert accounts.generation == 2
 
 
-def test_what_only_tasks_can_use_is_refused_by_a_blocking_client() -> None:
-    async def store(tokens: Tokens | None) -> None: ...
-
-    with pytest.raises(InvalidInput, match="AsyncPulse"):
-        Pulse("http://pulse", token=AsyncSource())  # type: ignore[arg-type]
-    with pytest.raises(InvalidInput, match="AsyncPulse"):
-        Pulse("http://pulse", on_tokens=store)
-
-
-async def test_a_source_that_gives_no_token_is_told(caller: Caller) -> None:
-    class Empty:
-        def token(self, refused: str | None) -> str:
-            return None  # type: ignore[return-value]
-
-    client = caller.client(Server(httpx.Response(200, json=POST)), token=Empty())
-    with pytest.raises(InvalidInput, match="token: must be visible"):
-        await caller.do(client.posts.get(ID))
-
-
 async def test_a_refresh_token_that_is_none_is_told(caller: Caller) -> None:
     wrong = Tokens.model_validate({**tokens(0), "refresh_token": "x" * 201})
     client = caller.client(Server(httpx.Response(401)), token=wrong)
     with pytest.raises(InvalidInput, match=r"refresh_token: .*at most 200"):
         await caller.do(client.posts.get(ID))
-
-
-def test_what_is_no_token_is_refused() -> None:
-    for token in 7, b"token", object():
-        with pytest.raises(InvalidInput, match=r"token: must be"):
-            Pulse("http://pulse", token=token)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    "token",
-    [
-        "opaque",
-        "a.b",
-        "a.b.c.d",
-        "a.!!!.c",
-        "a.bm90IGpzb24.c",
-        jwt(),
-        jwt(exp="soon"),
-        jwt(exp=float("inf")),
-        jwt(iat=5, exp=3),
-        jwt(exp=1),
-        "a." + base64.urlsafe_b64encode(b"[" * 100_000).decode().rstrip("=") + ".c",
-        "a.MQ.c",
-    ],
-)
-async def test_a_foreign_or_expired_token_is_for_the_server_to_refuse(
-    caller: Caller, token: str
-) -> None:
-    server = Server(httpx.Response(401, json={"title": "", "status": 401, "code": "token_invalid"}))
-    with pytest.raises(NotAuthenticated) as caught:
-        await caller.do(caller.client(server, token=token).posts.get(ID))
-    assert caught.value.code == "token_invalid"
-    assert len(server.requests) == 1
 
 
 async def test_a_refresh_that_fails_after_a_401_says_why(caller: Caller) -> None:

@@ -232,7 +232,7 @@ COVERED = ["_flow", "auth", "options", "paging"]
 def test_no_line_of_what_makes_a_call_is_left_untested(tmp_path: Path) -> None:
     tests = [
         str(Path(__file__).with_name(f"test_sdk_{name}.py"))
-        for name in ("auth", "login", "paging", "raw", "steps", "time")
+        for name in ("auth", "login", "paging", "raw", "sources", "steps", "time")
     ]
     coverage = [sys.executable, "-m", "coverage"]
     environment = {**os.environ, "COVERAGE_FILE": str(tmp_path / "data")}
