@@ -3,146 +3,98 @@
 #
 # The engine, docker compose, the base image and the stores' images all come from Debian's
 # packages, Envoy and the services' packages from Python's. What is made is kept in a folder for
-# the next run. Usage: run.sh PYTHON [pytest's arguments]
+# the next run. An engine that runs already is used; else root runs one of its own in namespaces of
+# its own, which the kernel empties however this script ends: no process, mount, network or
+# firewall rule outlives it. Usage: run.sh PYTHON [pytest's arguments]
 #   COMPOSE_CACHE   that folder (default: ~/.cache/pulse-compose)
 #   DEBIAN_MIRROR   where Debian's packages come from (default: where this machine's do)
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
 python=$1
-shift
 bin=$(cd "$(dirname "$python")" && pwd)
 cache=${COMPOSE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/pulse-compose}
-mirror=${DEBIAN_MIRROR:-$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | head -n 1)}
+run=/run/pulse-compose
 registry=pulse-test
-mkdir -p "$cache"
 
-say() { printf '[%4d s] %s\n' "$SECONDS" "$*" >&2; }
-fail() {
-    printf '%s\n' "$*" >&2
-    exit 5
-}
-
-# The base's Python must be the one whose wheels the services' image is built from.
-version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-case $version in
-    3.11) suite=bookworm ;;
-    3.13) suite=trixie ;;
-    *) fail "Debian has no Python $version for the base image: use 3.11 or 3.13" ;;
-esac
-base=$registry/base:$suite
-
-install() {
-    say "installing $*"
-    [ "$(id -u)" = 0 ] || fail "not root, and missing: $*; apt-get install them"
-    export DEBIAN_FRONTEND=noninteractive
-    apt-get install -yq --no-install-recommends "$@" > "$cache/apt.log" 2>&1 || {
-        apt-get update -q >> "$cache/apt.log" 2>&1
-        apt-get install -yq --no-install-recommends "$@" >> "$cache/apt.log" 2>&1 ||
-            fail "apt-get failed: $(tail -n 1 "$cache/apt.log")"
-    }
-}
+. "$here/machine.sh"
+. "$here/images.sh"
 
 engine_answers() { docker version --format '{{.Server.Version}}' > /dev/null 2>&1; }
 
+# The engine's files of one run lie in memory of the namespace, so that none is left to the next.
 start_engine() {
-    engine_answers && return
-    command -v dockerd > /dev/null || install docker.io iptables
-    engine_answers && return # the package has started it
-    say "starting an engine of our own"
-    [ "$(id -u)" = 0 ] || fail "no Docker Engine answers, and only root can start one"
-    setsid dockerd --data-root "$cache/engine" > "$cache/dockerd.log" 2>&1 &
+    mount -t tmpfs pulse-compose "$run"
+    export DOCKER_HOST=unix://$run/docker.sock
+    dockerd --host "$DOCKER_HOST" --pidfile "$run/docker.pid" --exec-root "$run/exec" \
+        --data-root "$cache/engine" "$@" > "$cache/dockerd.log" 2>&1 &
     engine=$!
-    trap 'kill "$engine" 2> /dev/null && wait "$engine" || true' EXIT
-    for _ in $(seq 300); do
+    trap stop_engine EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM HUP
+    for _ in $(seq 1200); do
         engine_answers && return
         kill -0 "$engine" 2> /dev/null || break
         sleep 0.1
     done
-    fail "dockerd did not start: $(tail -n 1 "$cache/dockerd.log")"
+    fail "dockerd did not start: $(tail -n 3 "$cache/dockerd.log")"
 }
 
-# Debian has version 2 from trixie on. Its package needs nothing but libc, so it is unpacked into
-# a configuration of our own, and neither the system nor this user's docker is changed.
-have_compose() {
-    docker compose version > /dev/null 2>&1 && return
-    export DOCKER_CONFIG=$cache/docker
-    docker compose version > /dev/null 2>&1 && return
-    say "unpacking docker compose"
-    local apt=$cache/apt
-    mkdir -p "$apt/lists/partial" "$DOCKER_CONFIG/cli-plugins"
-    printf 'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] %s trixie main\n' \
-        "$mirror" > "$apt/trixie.list"
-    local options=(-q -o "Dir::Etc::sourcelist=$apt/trixie.list" -o Dir::Etc::sourceparts=/dev/null
-        -o "Dir::State::lists=$apt/lists" -o "Dir::Cache=$apt" -o APT::Sandbox::User=root)
-    (
-        cd "$apt"
-        rm -f docker-compose_*.deb
-        apt-get "${options[@]}" update
-        apt-get "${options[@]}" download docker-compose
-        dpkg -x docker-compose_*.deb "$apt/unpacked"
-    ) > "$cache/apt.log" 2>&1 || fail "apt-get failed: $(tail -n 1 "$cache/apt.log")"
-    cp "$apt/unpacked/usr/libexec/docker/cli-plugins/docker-compose" "$DOCKER_CONFIG/cli-plugins/"
+stop_engine() {
+    kill "$engine" 2> /dev/null || return 0
+    timeout 30 tail --pid "$engine" -f /dev/null || echo "dockerd had to be killed" >&2
 }
 
-have_image() { docker image inspect "$1" > /dev/null 2>&1; }
-
-make_base() {
-    have_image "$base" && return
-    command -v debootstrap > /dev/null || install debootstrap
-    say "making the base image of Debian $suite"
-    local root=$cache/root
-    rm -rf "$root"
-    debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates \
-        "$suite" "$root" "$mirror" > "$cache/debootstrap.log" 2>&1 ||
-        fail "debootstrap failed: $(tail -n 1 "$cache/debootstrap.log")"
-    tar -C "$root" -c --exclude='./usr/share/doc/*' --exclude='./usr/share/man/*' \
-        --exclude='./usr/share/locale/*' --exclude='./var/lib/apt/lists/*' \
-        --exclude='./var/cache/apt/*.bin' --exclude='./var/cache/apt/archives/*.deb' \
-        --exclude='./dev/*' . | docker import - "$base" > /dev/null
-    rm -rf "$root"
+# A run that was killed leaves them, and they would be started again.
+clear_engine() {
+    docker ps --all --quiet | xargs --no-run-if-empty docker rm --force --volumes > /dev/null
+    docker network prune --force > /dev/null
+    docker image prune --force > /dev/null
 }
 
-# In the host's network: a container's may have no way out to the mirror.
-make_image() {
-    say "making $registry/$1"
-    DOCKER_BUILDKIT=0 docker build --quiet --network host --build-arg "BASE=$base" \
-        --tag "$registry/$1:$suite" "$2" > "$cache/$1.log" 2>&1 ||
-        fail "docker build failed: $(tail -n 3 "$cache/$1.log")"
+run_tests() {
+    say "running the tests"
+    export COMPOSE_TEST_REGISTRY=$registry COMPOSE_TEST_SUITE=$suite
+    export COMPOSE_TEST_WHEELS=$cache/wheels
+    "$bin/pytest" -q "$here" "$here/../unit/test_render_compose.py" "$@"
 }
 
-# On the host, whose pip may have a mirror, a proxy or certificates that no image should hold.
-make_wheels() {
-    "$bin/pulse" -C "$cache" render docker -o "$cache/rendered" > /dev/null
-    local wanted
-    wanted=$(cat "$cache"/rendered/docker/{requirements,constraints}.txt | sha256sum)
-    [ "$wanted" = "$(cat "$cache/wheels/.made-from" 2> /dev/null)" ] && return
-    say "collecting wheels"
-    rm -rf "$cache/wheels"
-    "$bin/python" -m pip wheel --quiet --wheel-dir "$cache/wheels" \
-        --constraint "$cache/rendered/docker/constraints.txt" \
-        --requirement "$cache/rendered/docker/requirements.txt" >&2
-    printf '%s' "$wanted" > "$cache/wheels/.made-from"
+# One stage of this script as the first process of its own namespaces.
+apart() {
+    COMPOSE_TEST_STAGE=$1 began=$began setpriv --pdeathsig KILL \
+        unshare --mount-proc --pid --fork --kill-child "${@:2}"
 }
 
-make_envoy() {
-    mkdir -p "$cache/envoy"
-    cp "$here/envoy/Dockerfile" "$cache/envoy/"
-    cp -u "$("$python" -c 'from pulse_cli.components import find_envoy; print(find_envoy())')" \
-        "$cache/envoy/envoy"
-    make_image envoy "$cache/envoy"
-}
+case ${COMPOSE_TEST_STAGE:-} in
+    images) # in the machine's network, without a change to it
+        start_engine --bridge none --iptables=false
+        clear_engine
+        make_images
+        exit
+        ;;
+    tests)
+        ip link set lo up
+        start_engine
+        run_tests "${@:2}"
+        exit
+        ;;
+esac
 
-command -v docker > /dev/null || install docker.io iptables
-start_engine
+mkdir -p "$cache"
+exec 9> "$cache/lock"
+flock --nonblock 9 || { say "waiting for another run" && flock 9; }
+command -v docker > /dev/null || get_packages docker.io iptables
 have_compose
-make_base
-for store in postgres redis rabbitmq; do
-    make_image "$store" "$here/$store"
-done
-make_envoy
 make_wheels
-say "running the tests"
-export COMPOSE_TEST_REGISTRY=$registry COMPOSE_TEST_SUITE=$suite COMPOSE_TEST_WHEELS=$cache/wheels
-"$bin/pytest" -v --durations=0 --durations-min=1 "$here" "$here/../unit/test_render_compose.py" "$@"
-say "done"
+if engine_answers; then
+    make_images
+    run_tests "${@:2}"
+else
+    [ "$(id -u)" = 0 ] || fail "no Docker Engine answers, and only root can start one"
+    command -v dockerd > /dev/null && command -v iptables > /dev/null || get_packages docker.io iptables
+    command -v ip > /dev/null || get_packages iproute2
+    command -v debootstrap > /dev/null || get_packages debootstrap
+    mkdir -p "$run"
+    apart images "$0" "$@"
+    apart tests --net "$0" "$@"
+fi
