@@ -1,7 +1,7 @@
 """Where words go: data on stdout, everything for people on stderr.
 
-A command prints its one JSON object or its final table on stdout, and progress on the rich
-console of `people()`. `rich` is imported on first use, so that `pulse --help` stays instant.
+A command prints its one JSON object or its final table on stdout, sentences by `say`, and what
+moves on the rich console of `people()`. `rich` is imported on first use: many commands need none.
 """
 
 from __future__ import annotations
@@ -22,10 +22,15 @@ WIDE = 200
 
 @cache
 def people() -> Console:
-    """The console for people: progress, advice and errors, on stderr."""
+    """The console for people, on stderr: what moves, and what has colours."""
     from rich.console import Console
 
     return Console(stderr=True, highlight=False)
+
+
+def say(sentence: str) -> None:
+    """Print a sentence for people on stderr, as it is; also above what moves there."""
+    print(sentence, file=sys.stderr)
 
 
 def data(value: RenderableType) -> None:
@@ -57,4 +62,4 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[RenderableType]]) -> N
 
 def fail(sentence: str) -> None:
     """Print one sentence about a failure on stderr."""
-    print(f"pulse: {sentence}", file=sys.stderr)
+    say(f"pulse: {sentence}")

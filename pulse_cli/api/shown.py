@@ -15,7 +15,7 @@ from uuid import UUID
 from pydantic import BaseModel
 from rich.text import Text
 
-from pulse_cli.output import people, table
+from pulse_cli.output import say, table
 from pulse_sdk import Pulse, PulseError
 from pulse_sdk.contract.messaging import (
     ErrorFrame,
@@ -116,7 +116,7 @@ def tell_of_breaks() -> None:
 
     class Told(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            people().print(plain(record.getMessage()), markup=False, soft_wrap=True)
+            say(plain(record.getMessage()))
 
     log = logging.getLogger("pulse_sdk.realtime")
     log.addHandler(Told())

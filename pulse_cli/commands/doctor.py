@@ -21,14 +21,14 @@ def doctor(
 
     from pulse_cli import doctor as clinic
     from pulse_cli.errors import MissingComponent, Unusable
-    from pulse_cli.output import emit_json, people, table
+    from pulse_cli.output import emit_json, say, table
     from pulse_cli.stack.load import running_stack
 
     root = Root.of(ctx)
     stack = running_stack(root.state) or root.stack
     checks = clinic.examine(stack, root.state)
     if fix and any(check.verdict == "missing" for check in checks):
-        failed = {c.name: c for c in clinic.mend(checks, root.state, people().print)}
+        failed = {c.name: c for c in clinic.mend(checks, root.state, say)}
         checks = [
             failed.get(check.name, check) if check.verdict != "ok" else check
             for check in clinic.examine(stack, root.state)

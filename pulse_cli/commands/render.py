@@ -34,7 +34,7 @@ def render(
 ) -> None:
     """Write the configured stack as files for other tools, each kind into a folder of its name."""
     from pulse_cli.errors import CheckFailed, ConfigError
-    from pulse_cli.output import emit_json, people, table
+    from pulse_cli.output import emit_json, say, table
     from pulse_cli.render import folder
     from pulse_cli.render.beside import GATEWAYS, beside
     from pulse_cli.render.renderables import RENDERABLES, Files
@@ -72,6 +72,4 @@ def render(
             f"{len(found)} files below {into} differ from the stack; write them: {again}"
         )
     if not as_json:
-        people().print(
-            f"{count} files below {into}: {len(found) or 'none'} changed", soft_wrap=True
-        )
+        say(f"{count} files below {into}: {len(found) or 'none'} changed")

@@ -15,7 +15,7 @@ def scale(
 ) -> None:
     """Run N instances of a service, until the stack is stopped; the others are not touched."""
     from pulse_cli.errors import ConfigError
-    from pulse_cli.output import people
+    from pulse_cli.output import say
     from pulse_cli.targets.progress import shown
 
     name, _, number = service.partition("=")
@@ -26,7 +26,7 @@ def scale(
     with shown(target) as show:
         stack = target.scale(known, int(number), show)
     if stack.target == "kubernetes":
-        people().print(f"{known} runs in {stack.services[known].replicas} pods")
+        say(f"{known} runs in {stack.services[known].replicas} pods")
         return
     ports = [stack.instance_port(known, i) for i in range(stack.services[known].replicas)]
-    people().print(f"{known} runs on {', '.join(map(str, ports))}")
+    say(f"{known} runs on {', '.join(map(str, ports))}")

@@ -31,15 +31,12 @@ def up(
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
     """Start the stack and wait until all of it is ready; again: start what does not run."""
-    from pulse_cli.output import emit_json, people
+    from pulse_cli.output import emit_json, say
     from pulse_cli.targets.progress import shown
 
     root = Root.of(ctx)
     if replica:
         root.settings = {**root.settings, "postgres.replica": True}
-
-    def say(sentence: str) -> None:
-        people().print(sentence, markup=False, soft_wrap=True)
 
     chosen = _target(root, target)
     with shown(chosen) as show:

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pulse_cli.errors import NotHealthy
-from pulse_cli.output import people
+from pulse_cli.output import people, say
 
 
 class Phase(StrEnum):
@@ -103,11 +103,7 @@ class _Lines:
             if one.ended and one.name not in self._told:
                 self._told.add(one.name)
                 note = f"  {one.note}" if one.note and one.phase is not Phase.READY else ""
-                people().print(
-                    f"{one.name:<16} {one.phase:<8} {one.seconds or 0:5.1f} s{note}",
-                    markup=False,
-                    soft_wrap=True,
-                )
+                say(f"{one.name:<16} {one.phase:<8} {one.seconds or 0:5.1f} s{note}")
 
 
 def _table(progress: Sequence[Progress]) -> Table:
@@ -125,9 +121,6 @@ def _table(progress: Sequence[Progress]) -> Table:
 
 
 def _explain(name: str, logs: Logs) -> None:
-    def say(line: str) -> None:
-        people().print(line, markup=False, soft_wrap=True)
-
     lines = logs.last_lines(name, FAILURE_LINES)
     if not lines:
         say(f"{name} wrote no log ({logs.log(name)})")
