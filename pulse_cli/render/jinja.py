@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import version
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, FileSystemBytecodeCache, PackageLoader, StrictUndefined
+from jinja2.bccache import Bucket
 
 from pulse_cli.errors import Unusable
 
@@ -36,6 +38,8 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
+        bytecode_cache=_compiled(),
+        optimized=False,  # so that what is kept follows from the template alone
         autoescape=False,  # noqa: S701 - no HTML is rendered; each format has its own filter
     )
     environment.globals["version"] = version("pulse-platform")
@@ -46,6 +50,25 @@ def _environment() -> Environment:
     environment.filters["ini"] = _ini
     environment.filters["quoted"] = _quoted
     return environment
+
+
+class _Compiled(FileSystemBytecodeCache):
+    """Templates as Python code, kept for the next command: compiling them takes most of its time.
+
+    They lie in a folder below /tmp that only this user may enter, and follow the templates.
+    """
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        with suppress(OSError):  # a full disk: the next command compiles again
+            super().dump_bytecode(bucket)
+
+
+def _compiled() -> _Compiled | None:
+    """Return what keeps compiled templates; nothing where no folder is this user's alone."""
+    try:
+        return _Compiled()
+    except (OSError, RuntimeError):
+        return None
 
 
 def _lua_string(value: object) -> str:

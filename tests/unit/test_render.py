@@ -1,7 +1,10 @@
+import errno
 import json
 import shlex
 import signal
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ from supervisor.options import ServerOptions
 from pulse_cli.components import Binaries
 from pulse_cli.errors import Unusable
 from pulse_cli.programs import service_environment
+from pulse_cli.render import jinja
 from pulse_cli.render.jinja import fill
 from pulse_cli.render.local import render_local
 from pulse_cli.stack.load import load_stack
@@ -67,6 +71,43 @@ def test_a_file_is_written_only_when_it_changes(tmp_path: Path) -> None:
 def test_a_missing_value_is_an_error() -> None:
     with pytest.raises(UndefinedError):
         fill("redis/redis.conf.j2")
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where compiled templates are kept meanwhile; nothing is in it."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    jinja._environment.cache_clear()
+    yield tmp_path
+    jinja._environment.cache_clear()
+
+
+def test_compiled_templates_are_kept_for_this_user_alone(temporary: Path) -> None:
+    text = fill("rabbitmq/rabbitmq.conf.j2", definitions="/x")
+    (folder,) = temporary.iterdir()
+    (compiled,) = folder.iterdir()
+    assert folder.stat().st_mode & 0o777 == 0o700
+    written = compiled.stat().st_ino
+    jinja._environment.cache_clear()
+    assert fill("rabbitmq/rabbitmq.conf.j2", definitions="/x") == text
+    assert compiled.stat().st_ino == written
+
+
+def test_templates_are_filled_where_none_can_be_kept(
+    temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "NamedTemporaryFile", _full)
+    assert "/x" in fill("rabbitmq/rabbitmq.conf.j2", definitions="/x")
+    (folder,) = temporary.iterdir()
+    folder.rmdir()
+    folder.symlink_to(temporary)  # of somebody who would like to be read
+    jinja._environment.cache_clear()
+    assert "/x" in fill("rabbitmq/rabbitmq.conf.j2", definitions="/x")
+    assert list(temporary.iterdir()) == [folder]
+
+
+def _full(**_options: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_envoy_routes_every_route_and_knows_every_service(tmp_path: Path) -> None:
