@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 
 from aiohttp import web
 
@@ -20,29 +18,18 @@ from services.kit.settings import Settings
 
 _EVENT_SECONDS = 300
 
-_STORE = web.AppKey("store", EventStore)
-
 
 def create_app(settings: Settings) -> web.Application:
     """The service's application."""
-    app = build_app(settings, ENDPOINTS, _wire)
-    app.cleanup_ctx.append(_reminding)
-    return app
+    return build_app(settings, ENDPOINTS, _wire)
 
 
 def _wire(app: web.Application, resources: Resources) -> Sequence[Subscription]:
-    store = app[_STORE] = EventStore(resources.database, resources.outbox)
+    store = EventStore(resources.database, resources.outbox)
     app[SERVICE] = EventsService(
         store,
         AnswerStore(resources.database, resources.outbox),
         Cache(resources.redis, "events", "event", _EVENT_SECONDS),
     )
+    resources.run(remind(store))
     return ()
-
-
-async def _reminding(app: web.Application) -> AsyncIterator[None]:
-    task = asyncio.create_task(remind(app[_STORE]))
-    yield
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task

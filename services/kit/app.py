@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from typing import Any
 
 import uvloop
 from aiohttp import web
@@ -49,6 +50,10 @@ class Resources:
     exit_stack: AsyncExitStack
     """For what the service opens itself."""
 
+    def run(self, job: Coroutine[Any, Any, None]) -> None:
+        """Have a job done beside the requests, as long as the service lives."""
+        self.exit_stack.push_async_callback(ended, asyncio.create_task(job))
+
 
 Wire = Callable[[web.Application, Resources], Sequence[Subscription]]
 """Puts the service into the application and says what it subscribes to."""
@@ -72,8 +77,7 @@ def build_app(settings: Settings, endpoints: Iterable[Endpoint], wire: Wire) -> 
             opened = Resources(settings, database, redis, peers, outbox, stack)
             bus = Bus(settings, outbox, wire(app, opened))
             app[CHECKS] = HealthChecks(settings, database, redis, bus)
-            link = asyncio.create_task(bus.run())
-            stack.push_async_callback(ended, link)
+            opened.run(bus.run())
             gc.collect()
             gc.freeze()  # what lives as long as the process need not be looked at again
             gc.set_threshold(*_GC_THRESHOLDS)

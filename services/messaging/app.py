@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 
 from aiohttp import web
 
@@ -28,35 +27,28 @@ from services.messaging.sockets import (
 )
 from services.messaging.store import ConversationStore
 
-_SETTINGS = web.AppKey("settings", Settings)
-
 
 def create_app(settings: Settings) -> web.Application:
     """The service's application."""
     app = build_app(settings, ENDPOINTS, _wire)
     app.router.add_get(PATH, socket_handler(settings), allow_head=False)
-    app.cleanup_ctx.append(_listening)
     app.on_shutdown.append(close_sockets)
     return app
 
 
 def _wire(app: web.Application, resources: Resources) -> Sequence[Subscription]:
     store = ConversationStore(resources.database)
-    app[_SETTINGS] = resources.settings
     mail = app[MAIL] = MailStore(resources.database, resources.outbox)
     live = app[LIVE] = Live(resources.redis, mail.positions)
     presence = app[PRESENCE] = PresenceBoard(resources.redis, live, store)
     app[SIGNALS] = Signals(store, live, presence)
     service = app[SERVICE] = MessagingService(store, mail, live, presence)
+    days = resources.settings.deliveries_days
+    for job in (
+        live.run(),
+        live.compare(),
+        presence.renew(),
+        expire("deliveries", lambda: mail.expire(days)),
+    ):
+        resources.run(job)
     return (Subscription("messaging.blocks", ("user.blocked", "user.unblocked"), service.apply),)
-
-
-async def _listening(app: web.Application) -> AsyncIterator[None]:
-    days = app[_SETTINGS].deliveries_days
-    old = expire("deliveries", lambda: app[MAIL].expire(days))
-    jobs = (app[LIVE].run(), app[LIVE].compare(), app[PRESENCE].renew(), old)
-    tasks = [asyncio.create_task(job) for job in jobs]
-    yield
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

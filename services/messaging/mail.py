@@ -118,8 +118,8 @@ _UNREAD = Query(
     """SELECT coalesce(sum(delivered - read), 0)::bigint FROM memberships
     WHERE user_id = %(user_id)s""",
 )
-# What is left out: what was not read, and the last of each conversation, so that `ordinal` goes on
-# from there for whoever leaves and comes back.
+# What is left out: what members have not read, and the last of each conversation, so that `ordinal`
+# goes on from there for whoever leaves and comes back.
 _EXPIRE = Query(
     "deliveries_expire",
     """WITH people AS (
@@ -128,9 +128,15 @@ _EXPIRE = Query(
         SELECT d.user_id, d.position FROM people CROSS JOIN LATERAL (
             SELECT * FROM deliveries WHERE deliveries.user_id = people.user_id
             ORDER BY position LIMIT 1000
-        ) AS d JOIN memberships AS m
+        ) AS d LEFT JOIN memberships AS m
             ON m.user_id = d.user_id AND m.conversation_id = d.conversation_id
-        WHERE d.message_id < %(before)s AND d.ordinal <= m.read AND d.ordinal < m.delivered
+        WHERE d.message_id < %(before)s AND CASE
+            WHEN m.user_id IS NOT NULL THEN d.ordinal <= m.read AND d.ordinal < m.delivered
+            ELSE EXISTS (
+                SELECT FROM deliveries AS later
+                WHERE later.user_id = d.user_id AND later.conversation_id = d.conversation_id
+                    AND later.ordinal > d.ordinal
+            ) END
     ), gone AS (
         DELETE FROM deliveries USING old
         WHERE deliveries.user_id = old.user_id AND deliveries.position = old.position

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 
 from aiohttp import web
 
@@ -19,37 +18,25 @@ from services.notifications.push import DevicesService, Pusher
 from services.notifications.service import NotificationsService
 from services.notifications.store import NotificationStore
 
-_LIVE = web.AppKey("live", Live)
-_PUSHER = web.AppKey("pusher", Pusher)
-_SETTINGS = web.AppKey("settings", Settings)
-_STORE = web.AppKey("store", NotificationStore)
-
 
 def create_app(settings: Settings) -> web.Application:
     """The service's application."""
-    app = build_app(settings, ENDPOINTS, _wire)
-    app.cleanup_ctx.append(_delivering)
-    return app
+    return build_app(settings, ENDPOINTS, _wire)
 
 
 def _wire(app: web.Application, resources: Resources) -> Sequence[Subscription]:
     settings = resources.settings
     devices = DeviceStore(resources.database)
-    pusher = app[_PUSHER] = Pusher(settings, devices)
+    pusher = Pusher(settings, devices)
     app[DEVICES] = DevicesService(devices, settings)
-    live = app[_LIVE] = Live(resources.peers)
-    store = app[_STORE] = NotificationStore(resources.database)
+    live = Live(resources.peers)
+    store = NotificationStore(resources.database)
     service = app[SERVICE] = NotificationsService(store, resources.peers, live, pusher.wake)
-    app[_SETTINGS] = settings
-    return (Subscription("notifications.events", TYPES, service.handle),)
-
-
-async def _delivering(app: web.Application) -> AsyncIterator[None]:
-    settings = app[_SETTINGS]
     days = settings.read_notifications_days, settings.unread_notifications_days
-    old = expire("notifications", lambda: app[_STORE].expire(*days))
-    tasks = [asyncio.create_task(job) for job in (app[_PUSHER].run(), app[_LIVE].run(), old)]
-    yield
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    for job in (
+        pusher.run(),
+        live.run(),
+        expire("notifications", lambda: store.expire(*days)),
+    ):
+        resources.run(job)
+    return (Subscription("notifications.events", TYPES, service.handle),)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 
 from aiohttp import web
 
@@ -20,18 +18,15 @@ from services.posts.store import PostStore
 
 _POST_SECONDS = 1800
 _POPULAR_SECONDS = 1800
-_AUTHORS = web.AppKey("authors", Authors)
 
 
 def create_app(settings: Settings) -> web.Application:
     """The service's application."""
-    app = build_app(settings, ENDPOINTS, _wire)
-    app.cleanup_ctx.append(_following)
-    return app
+    return build_app(settings, ENDPOINTS, _wire)
 
 
 def _wire(app: web.Application, resources: Resources) -> Sequence[Subscription]:
-    authors = app[_AUTHORS] = Authors(resources.database, resources.peers)
+    authors = Authors(resources.database, resources.peers)
     app[SERVICE] = PostsService(
         PostStore(resources.database, resources.outbox),
         CommentStore(resources.database, resources.outbox),
@@ -40,12 +35,5 @@ def _wire(app: web.Application, resources: Resources) -> Sequence[Subscription]:
         Cache(resources.redis, "posts", "popular", _POPULAR_SECONDS),
         resources.peers,
     )
+    resources.run(authors.follow())
     return (Subscription("posts.authors", ("user.registered", "user.updated"), authors.apply),)
-
-
-async def _following(app: web.Application) -> AsyncIterator[None]:
-    task = asyncio.create_task(app[_AUTHORS].follow())
-    yield
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task

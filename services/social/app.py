@@ -9,6 +9,7 @@ from aiohttp import web
 from services.kit.app import Resources, build_app
 from services.kit.cache import Cache
 from services.kit.consumer import Subscription
+from services.kit.retention import expire
 from services.kit.settings import Settings
 from services.social.api import ENDPOINTS, FEED, SERVICE
 from services.social.feed import Feed
@@ -27,7 +28,9 @@ def _wire(app: web.Application, resources: Resources) -> Sequence[Subscription]:
     store = SocialStore(resources.database, resources.outbox)
     timelines = Timelines(resources.redis)
     candidates = Cache(resources.redis, "social", "recommendations", RECOMMENDATION_SECONDS)
-    feed = Feed(FeedStore(resources.database), store, timelines, resources.peers)
+    posts = FeedStore(resources.database)
+    feed = Feed(posts, store, timelines, resources.peers)
     app[SERVICE] = SocialService(store, timelines, candidates)
     app[FEED] = feed
+    resources.run(expire("deleted_posts", posts.expire))
     return (Subscription("social.posts", ("post.created", "post.deleted"), feed.apply),)

@@ -28,6 +28,17 @@ _RECORD = Query(
         SELECT post_id FROM deleted_posts WHERE post_id = ANY(%(created)s::uuid[])
     ) FROM people WHERE user_id = ANY(%(authors)s::uuid[]) AND followers > 0""",
 )
+_EXPIRE = Query(
+    "deleted_posts_expire",
+    """DELETE FROM deleted_posts WHERE post_id IN (
+        SELECT post_id FROM deleted_posts WHERE deleted_at < now() - %(days)s * interval '1 day'
+        ORDER BY deleted_at LIMIT %(count)s FOR UPDATE SKIP LOCKED
+    )""",
+)
+_DELETED_DAYS = 30
+"""After so long nothing tells of a post's making any more, but what was parked and is replayed: of
+a post that was deleted that leaves an id in feeds which readers skip."""
+
 _FOLLOWERS_OF = Query(
     "followers_of_authors",
     """SELECT followee_id, array_agg(follower_id::text) FROM follows
@@ -115,6 +126,11 @@ class FeedStore:
         rows = await self._database.rows(_RECORD, params)
         gone = set(rows[0][3]) if rows else set()
         return Recorded([Author(*row[:3]) for row in rows], gone)
+
+    async def expire(self, count: int = 1000) -> int | None:
+        """Forget some deletions of long ago; how many, None when there are none."""
+        params = {"days": _DELETED_DAYS, "count": count}
+        return await self._database.execute(_EXPIRE, params) or None
 
     async def followers_of(self, authors: Sequence[UUID]) -> dict[UUID, list[str]]:
         """Every follower of each author who has any."""

@@ -10,6 +10,7 @@ HOT = Hot(
         "author_posts": "author_id",
         "people": "user_id",
         "blocks": "blocker_id",
+        "deleted_posts": "post_id",
     },
     parameters={
         "user_id": some("follower_id", "follows"),
@@ -23,6 +24,7 @@ HOT = Hot(
         "candidates": several("followee_id", "follows"),
         "before": NEWEST,
         "breadth": "50",
+        "days": "30",
         "count": PAGE,
     },
     queries=(
@@ -40,6 +42,7 @@ HOT = Hot(
         HotQuery("recommendation_strangers", "blocks", "blocks_pkey"),
         HotQuery("followed_of_authors", "follows", "follows_pkey", or_index="follows_following"),
         HotQuery("author_posts", "author_posts", "author_posts_pkey"),
+        HotQuery("deleted_posts_expire", "deleted_posts", "deleted_posts_old", "of everybody"),
         HotQuery("timeline", "author_posts", "author_posts_pkey", "merges those one follows"),
     ),
 )
