@@ -151,7 +151,7 @@ ENDPOINTS = (
         body=UsersByIds,
         returns=UserBatch,
         access=Access.SERVICE,
-        callers=("posts", "social", "notifications"),
+        callers=("posts",),
     ),
     endpoint(
         "POST",

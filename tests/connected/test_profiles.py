@@ -287,16 +287,8 @@ async def test_profiles_are_read_in_a_batch(stack: RunningStack, accounts: Accou
     assert await names() == ["Ben", "Countess"]
 
 
-async def test_a_batch_is_for_the_services_that_need_it(
-    stack: RunningStack, people: People
-) -> None:
+async def test_a_batch_has_a_most_and_is_not_public(stack: RunningStack, people: People) -> None:
     path = "/internal/users/batch"
-    for caller in ("social", "notifications"):
-        answer = await internal(stack, caller, "users", path, {"ids": []})
-        assert answer.json() == {"items": []}
-    for caller in ("messaging", "operator"):
-        refused = await internal(stack, caller, "users", path, {"ids": []})
-        assert code(refused) == (403, "caller_not_allowed")
     many = [str(new_id())] * 101
     for ids in (many, ["x"], None):
         answer = await internal(stack, "posts", "users", path, {"ids": ids})
