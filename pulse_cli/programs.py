@@ -55,9 +55,10 @@ def connection_limit(stack: Stack) -> int:
     return stack.model_copy(update={"services": scaled}).max_connections
 
 
-def contained_postgres(stack: Stack, **more: str) -> list[str]:
-    """Return the command of PostgreSQL's container, with `more` settings."""
-    settings = {**POSTGRES_SETTINGS, **more, "max_connections": str(connection_limit(stack))}
+def contained_postgres(stack: Stack) -> list[str]:
+    """Return the command of PostgreSQL's container, which others reach, whatever its image says."""
+    own = {"listen_addresses": "*", "max_connections": str(connection_limit(stack))}
+    settings = {**POSTGRES_SETTINGS, **own}
     options = (f"{key}={value}" for key, value in settings.items())
     return ["postgres", *(part for option in options for part in ("-c", option))]
 

@@ -54,7 +54,7 @@ def files(stack: Stack) -> dict[str, str]:
         flow=_flow,
         limits=_limits,
         published=_published,
-        postgres=contained_postgres(stack, listen_addresses="*"),
+        postgres=contained_postgres(stack),
         rabbitmq=RABBITMQ,
         envoy=ENVOY,
         kong=KONG,
