@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import asyncio
 import contextlib
 import json
@@ -10,7 +11,7 @@ import time
 from asyncio.subprocess import PIPE, Process
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from typing import Any, Self
 
 from pulse_cli.bench.pacing import Timeline
 from pulse_cli.bench.plan import Plan
@@ -71,10 +72,11 @@ async def hear(process: Process) -> bytes:
     raise PulseError(f"a process of the bench ended before its time: {last}")
 
 
-class Drive:
-    """The generators of one run, and what they have sent so far."""
+class Drive(abc.ABC):
+    """The generators of one run, wherever they are, and what they have sent so far."""
 
     def __init__(self, plans: Sequence[Plan]) -> None:
+        """Take one plan for each generator."""
         self.plans = plans
         self.samples = Samples()
         self.endpoints: list[str] = []
@@ -86,12 +88,75 @@ class Drive:
         """Requests without an answer long after the window closed."""
         self.cpu_warning = False
         """Whether Locust itself called a generator overloaded."""
+        self._origin = 0.0
         self._cpu: list[list[tuple[float, float]]] = [[] for _ in plans]
+
+    @abc.abstractmethod
+    async def __aenter__(self) -> Self:
+        """Start the generators and wait until all of their users are made."""
+
+    @abc.abstractmethod
+    async def __aexit__(self, *_: object) -> None:
+        """Stop the generators."""
+
+    @abc.abstractmethod
+    async def begin(self) -> Timeline:
+        """Give all generators one origin, shortly from now."""
+
+    @abc.abstractmethod
+    async def gather(self) -> None:
+        """Take in what the generators send until all of them are done.
+
+        Raises:
+            PulseError: one ended before its time.
+        """
+
+    def _timeline(self, origin: float) -> Timeline:
+        plan, self._origin = self.plans[0], origin
+        return Timeline(origin, plan.ramp, plan.warmup, plan.duration)
+
+    def _take(self, number: int, message: dict[str, Any]) -> bool:
+        """Take in one message of a generator; return whether it was its last.
+
+        Generators on other machines have clocks of their own, so each tells its own origin.
+        """
+        if message["kind"] == "done":
+            self.intended += message["intended"]
+            self.unanswered += message["unanswered"]
+            self.cpu_warning |= message["cpu_warning"]
+            return True
+        numbering = {}
+        for theirs, name in enumerate(message["endpoints"]):
+            if name not in self.endpoints:
+                self.endpoints.append(name)
+            numbering[theirs] = self.endpoints.index(name)
+        shift = self._origin - message["origin"]
+        self.samples.absorb(message["columns"], numbering, shift)
+        for name, reason, count in message["failures"]:
+            self.failures[name, reason] += count
+        self._cpu[number].append((message["at"] + shift, message["cpu"]))
+        return False
+
+    def cpu_shares(self, timeline: Timeline) -> list[float]:
+        """Return how much of a core each generator used in the window (0 to 1)."""
+        shares = []
+        for reports in self._cpu:
+            inside = [(at, cpu) for at, cpu in reports if timeline.opens <= at <= timeline.closes]
+            (first, before), (last, after) = inside[0], inside[-1]
+            shares.append((after - before) / (last - first) if last > first else 0.0)
+        return shares
+
+
+class Processes(Drive):
+    """Generators that are processes of this machine."""
+
+    def __init__(self, plans: Sequence[Plan]) -> None:
+        super().__init__(plans)
         self._processes: list[Process] = []
         self._stack = contextlib.AsyncExitStack()
 
-    async def __aenter__(self) -> Drive:
-        """Start the generators and wait until all of their users are made."""
+    async def __aenter__(self) -> Self:
+        """Start the processes, and wait until all of their users are made."""
         async with contextlib.AsyncExitStack() as stack:
             for plan in self.plans:
                 process = await stack.enter_async_context(child("pulse_cli.bench.generator"))
@@ -103,52 +168,25 @@ class Drive:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Stop the generators."""
+        """Stop the processes."""
         await self._stack.aclose()
 
     async def begin(self) -> Timeline:
-        """Give all generators one origin, shortly from now."""
-        plan = self.plans[0]
-        timeline = Timeline(time.monotonic() + HEAD_START, plan.ramp, plan.warmup, plan.duration)
+        """Tell all of them one origin."""
+        timeline = self._timeline(time.monotonic() + HEAD_START)
         for process in self._processes:
             await tell(process, json.dumps({"origin": timeline.origin}))
         return timeline
 
     async def gather(self) -> None:
-        """Take in what the generators send until all of them are done."""
+        """Take in what they send until all of them are done."""
         async with asyncio.TaskGroup() as group:
             for number, process in enumerate(self._processes):
                 group.create_task(self._listen(number, process))
 
     async def _listen(self, number: int, process: Process) -> None:
-        while True:
-            message = json.loads(await hear(process))
-            if message["kind"] == "done":
-                self.intended += message["intended"]
-                self.unanswered += message["unanswered"]
-                self.cpu_warning |= message["cpu_warning"]
-                return
-            self._absorb(number, message)
-
-    def _absorb(self, number: int, message: dict[str, Any]) -> None:
-        numbering = {}
-        for theirs, name in enumerate(message["endpoints"]):
-            if name not in self.endpoints:
-                self.endpoints.append(name)
-            numbering[theirs] = self.endpoints.index(name)
-        self.samples.absorb(message["columns"], numbering)
-        for name, reason, count in message["failures"]:
-            self.failures[name, reason] += count
-        self._cpu[number].append((message["at"], message["cpu"]))
-
-    def cpu_shares(self, timeline: Timeline) -> list[float]:
-        """Return how much of a core each generator used in the window (0 to 1)."""
-        shares = []
-        for reports in self._cpu:
-            inside = [(at, cpu) for at, cpu in reports if timeline.opens <= at <= timeline.closes]
-            (first, before), (last, after) = inside[0], inside[-1]
-            shares.append((after - before) / (last - first) if last > first else 0.0)
-        return shares
+        while not self._take(number, json.loads(await hear(process))):
+            pass
 
 
 async def probe(plan: ProbePlan) -> dict[str, list[float]]:

@@ -20,8 +20,8 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol
 
 import gevent
 from gevent.event import Event
@@ -36,6 +36,13 @@ from scenarios.user import Person, PulseUser, Seat, World
 REPORT_SECONDS = 0.5
 BACKLOG_GRACE = 2.0
 """Seconds past the request timeout after which a user that still waits is stopped."""
+
+
+class Send(Protocol):
+    """Tells whoever started the run."""
+
+    def __call__(self, kind: str, **content: object) -> None:
+        """Send one message: its kind, and what it says as JSON knows it."""
 
 
 class Recorder:
@@ -98,16 +105,25 @@ def _reason(exception: object, response: Any) -> str:
 class Generator:
     """One process's share of the users."""
 
-    def __init__(self, plan: Plan, output: Any) -> None:
+    def __init__(
+        self, plan: Plan, environment: Environment, indexes: Callable[[], Iterable[int]], send: Send
+    ) -> None:
+        """Prepare a Locust environment, whose runner makes the users.
+
+        Args:
+            plan: what the run is.
+            environment: Locust's, with its runner.
+            indexes: the users of this process; asked for once the first is made.
+            send: tells whoever started the run.
+        """
         self._plan = plan
-        self._output = output
+        self._indexes = indexes
+        self._send = send
         self._recorder = Recorder()
         self._begin = Event()
         self._saturated = False
-        random.seed(f"{plan.seed}:{plan.first}")  # Locust chooses tasks with the global one
-        self._pacers = {
-            index: Pacer(index, plan.users, plan.period, plan.seed) for index in plan.indexes
-        }
+        self._pacers: list[Pacer] = []
+        self._runner: Any = environment.runner  # Locust's types say too little
         self._world = World(
             address=(plan.host, plan.port),
             timeout=plan.timeout,
@@ -117,11 +133,9 @@ class Generator:
             seed=plan.seed,
             begin=self._begin,
         )
-        scenario: type[PulseUser] = importlib.import_module(plan.scenario).Scenario
+        scenario = scenario_of(plan)
         scenario.world = self._world
         scenario.seats = self._seats()
-        environment = Environment(user_classes=[scenario], host="")
-        self._runner: Any = environment.create_local_runner()  # Locust's types say too little
         events: Any = environment.events
         events.cpu_warning.add_listener(self._on_cpu_warning)
         events.user_error.add_listener(self._recorder.on_scenario_error)
@@ -130,47 +144,48 @@ class Generator:
         events.request.add_listener(self._recorder.on_request)
 
     def _seats(self) -> Iterator[Seat]:
-        for index, pacer in self._pacers.items():
-            who = self._plan.identity(index)
+        plan = self._plan
+        for number, index in enumerate(self._indexes()):
+            if number == 0:  # Locust chooses tasks with the global generator
+                random.seed(f"{plan.seed}:{index}")
+            who = plan.identity(index)
+            pacer = Pacer(index, plan.users, plan.period, plan.seed)
+            self._pacers.append(pacer)
             person = Person(who.id, who.username, who.token.get_secret_value())
-            yield Seat(index, person, pacer, self._plan.source(index))
+            yield Seat(index, person, pacer, plan.source(index))
 
     def _on_cpu_warning(self, **_: object) -> None:
         self._saturated = True
 
-    def prepare(self) -> None:
-        """Make all users; they wait for `run`."""
-        count = len(self._plan.indexes)
-        self._runner.start(count, spawn_rate=count)
-        self._runner.spawning_greenlet.join()
-        gc.collect()
-        gc.freeze()  # the users live as long as the process: collecting must not walk them again
-
     def run(self, origin: float) -> None:
         """Let the users go through the timeline, and report until the last answer is there."""
+        gc.collect()
+        gc.freeze()  # the users live as long as the process: collecting must not walk them again
         plan = self._plan
         timeline = Timeline(origin, plan.ramp, plan.warmup, plan.duration)
-        for pacer in self._pacers.values():
+        for pacer in self._pacers:
             pacer.start(timeline)
-        intended = sum(p.slots_in(timeline.opens, timeline.closes) for p in self._pacers.values())
+        intended = sum(p.slots_in(timeline.opens, timeline.closes) for p in self._pacers)
         self._world.closes = timeline.closes
         last = timeline.closes + plan.timeout + BACKLOG_GRACE
         self._begin.set()
         while self._runner.user_greenlets and time.monotonic() < last:
             self._runner.user_greenlets.join(timeout=REPORT_SECONDS)
-            self._report()
+            self._report(origin)
         unanswered = len(self._runner.user_greenlets)
-        self._runner.quit()
-        self._report()
-        self.send("done", intended=intended, unanswered=unanswered, cpu_warning=self._saturated)
+        self._runner.stop()
+        self._report(origin)
+        self._send("done", intended=intended, unanswered=unanswered, cpu_warning=self._saturated)
 
-    def _report(self) -> None:
-        self.send("samples", at=time.monotonic(), cpu=time.process_time(), **self._recorder.drain())
+    def _report(self, origin: float) -> None:
+        at, cpu = time.monotonic(), time.process_time()
+        self._send("samples", origin=origin, at=at, cpu=cpu, **self._recorder.drain())
 
-    def send(self, kind: str, **content: object) -> None:
-        """Write one line to whoever started this process."""
-        self._output.write(json.dumps({"kind": kind, **content}).encode() + b"\n")
-        self._output.flush()
+
+def scenario_of(plan: Plan) -> type[PulseUser]:
+    """Return the class of a plan's users."""
+    scenario: type[PulseUser] = importlib.import_module(plan.scenario).Scenario
+    return scenario
 
 
 def _leave_with(source: Any) -> None:
@@ -186,9 +201,18 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one who started us
     source = FileObjectPosix(sys.stdin.fileno(), "rb", closefd=False)
     output = FileObjectPosix(sys.stdout.fileno(), "wb", closefd=False)
-    generator = Generator(Plan.model_validate_json(source.readline()), output)
-    generator.prepare()
-    generator.send("ready")
+
+    def send(kind: str, **content: object) -> None:
+        output.write(json.dumps({"kind": kind, **content}).encode() + b"\n")
+        output.flush()
+
+    plan = Plan.model_validate_json(source.readline())
+    environment = Environment(user_classes=[scenario_of(plan)], host="")
+    runner: Any = environment.create_local_runner()
+    generator = Generator(plan, environment, lambda: plan.indexes, send)
+    runner.start(len(plan.indexes), spawn_rate=len(plan.indexes))
+    runner.spawning_greenlet.join()
+    send("ready")
     line = source.readline()
     if not line:
         return

@@ -69,8 +69,8 @@ class Instrument:
     intended: int
     """Requests in the window."""
     answered: int
-    others_share: float = 0.0
-    """Of the machine's CPU time, used by neither stack nor bench (0 to 1)."""
+    others_share: float | None = None
+    """Of the machine's CPU time, used by neither stack nor bench (0 to 1); None in a cluster."""
     disturbances: Sequence[str] = field(default_factory=tuple)
     """Restarts, and errors of the scenario itself."""
 
@@ -97,7 +97,7 @@ class Instrument:
 
     def interference(self) -> str | None:
         """Return a sentence when something else kept the machine busy."""
-        if self.others_share <= OTHERS_LIMIT:
+        if self.others_share is None or self.others_share <= OTHERS_LIMIT:
             return None
         return (
             f"other programs used {self.others_share:.0%} of this machine's CPU time during the"

@@ -3,160 +3,104 @@
     python -m locust -f pulse_cli/bench/locustfile.py --headless --master …
     python -m locust -f pulse_cli/bench/locustfile.py --worker --master-host=…
 
-Both read the plan from the file that `PULSE_BENCH_PLAN` names. The users keep to their slots as
-they do on one machine; only what was intended in the measured window is counted. In the end the
-master prints one line of JSON. Locust's own histograms round: 100-999 ms to 10 ms.
+Both read the plan from the folder that `PULSE_BENCH_PLAN` names. Workers are generators as on one
+machine, each with its part of the users. The master prints every message of theirs as a line of
+JSON on its standard output, which is its log, and measures the gateway's overhead when it is told
+to. Nothing of it goes through Locust's own statistics, which round.
 """
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
+import sys
 import time
-from collections import Counter
-from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
-from gevent.event import Event
+import gevent
+from gevent.subprocess import PIPE, Popen
 from locust import events
-from locust.runners import MasterRunner, WorkerRunner
+from locust.runners import MasterRunner
 
-from pulse_cli.bench.pacing import Pacer, Timeline
-from pulse_cli.bench.plan import SCENARIO_ERROR, Plan
-from scenarios.user import Person, PulseUser, Seat, World
+from pulse_cli.bench.generator import Generator, scenario_of
+from pulse_cli.bench.plan import LINE, Plan
+from pulse_cli.bench.probe import ProbePlan
 
-PLAN = "PULSE_BENCH_PLAN"
+FOLDER = "PULSE_BENCH_PLAN"
 WORKERS = "PULSE_BENCH_WORKERS"
-RESULT = "pulse-bench-result "
-"""Stands before the master's line of JSON."""
+HEAD_START = 2.0
+"""Seconds between all users being there and the origin of the timeline."""
 
-HEAD_START = 0.5
-"""Seconds between the users being there and the origin of the timeline."""
+TICK_SECONDS = 0.1
+"""How often the master says how long it is to the origin. The log takes a while to whoever reads
+it, and the quickest of the ticks tells best when the origin is by that one's clock."""
 
-LATE_SECONDS = 0.05
-"""A request that a worker sends later than this was held up by the worker itself."""
-
-plan = Plan.model_validate_json(Path(os.environ[PLAN]).read_bytes())
-begin = Event()
-counted: Counter[str] = Counter()
-pacers: list[Pacer] = []
-window: list[float] = []
-
-Load: type[PulseUser] = importlib.import_module(plan.scenario).Scenario
-Load.world = World(
-    address=(plan.host, plan.port),
-    timeout=plan.timeout,
-    people=plan.people,
-    password=plan.password.get_secret_value(),
-    run=plan.run,
-    seed=plan.seed,
-    begin=begin,
-)
-
-
-def seats(worker: int, workers: int) -> Iterator[Seat]:
-    """Yield the seats of one of the workers: every `workers`-th user."""
-    index = worker
-    while True:
-        who = plan.identity(index)
-        pacer = Pacer(index, plan.users, plan.period, plan.seed)
-        pacers.append(pacer)
-        yield Seat(index, Person(who.id, who.username, who.token.get_secret_value()), pacer, None)
-        index += workers
+folder = Path(os.environ[FOLDER])
+plan = Plan.model_validate_json((folder / "plan.json").read_bytes())
+Load = scenario_of(plan)
 
 
 @events.init.add_listener  # type: ignore[untyped-decorator]
 def on_init(environment: Any, **_: object) -> None:
-    """Count by our rules in workers, and gather what they counted in the master."""
-    if isinstance(environment.runner, MasterRunner):
-        environment.events.worker_report.add_listener(
-            lambda client_id, data: counted.update(data.get("counted", {}))
-        )
-        environment.events.quitting.add_listener(lambda environment, **_: tell(environment))
+    """Lead the workers, or be one."""
+    (lead if isinstance(environment.runner, MasterRunner) else work)(environment)
+
+
+def lead(environment: Any) -> None:
+    """Print what workers send, and when their timeline begins."""
+    runner = environment.runner
+
+    def relay(msg: Any, **_: object) -> None:
+        tell(worker=runner.get_worker_index(msg.node_id), **msg.data)
+
+    runner.register_message("pulse", relay)
+    environment.events.spawning_complete.add_listener(lambda **_: gevent.spawn(count_down))
+    environment.events.spawning_complete.add_listener(lambda **_: gevent.spawn(probe))
+
+
+def count_down() -> None:
+    """Say until the origin how long it is to it."""
+    origin = time.monotonic() + HEAD_START
+    while (left := origin - time.monotonic()) > 0:
+        tell(kind="tick", left=left)
+        gevent.sleep(TICK_SECONDS)
+    tell(kind="begun")
+
+
+def probe() -> None:
+    """Measure the gateway's overhead in a process of its own, as far as it is wanted."""
+    file = folder / "probe.json"
+    if not file.exists():
         return
-    environment.events.request = type(environment.events.request)()
-    environment.events.request.add_listener(
-        lambda **told: count(environment, **told)  # what Locust itself counts is not asked for
+    opens = time.monotonic() + HEAD_START + plan.ramp + plan.warmup
+    told = ProbePlan.model_validate_json(file.read_bytes())
+    told = told.model_copy(update={"opens": opens, "closes": opens + plan.duration})
+    command = [sys.executable, "-m", "pulse_cli.bench.probe"]
+    with Popen(command, stdin=PIPE, stdout=PIPE) as process:
+        process.stdin.write(told.model_dump_json().encode() + b"\n")
+        process.stdin.flush()  # it stays open: the probe ends with it
+        line = process.stdout.readline()
+    pairs = json.loads(line) if line else {"at": [], "gateway": [], "direct": []}
+    tell(kind="pairs", pairs=pairs | {"at": [at - opens for at in pairs["at"]]})
+
+
+def work(environment: Any) -> None:
+    """Be a generator, which begins when all users of all workers are there."""
+    runner = environment.runner
+
+    def send(kind: str, **content: object) -> None:
+        runner.send_message("pulse", {"kind": kind, **content})
+
+    # Its number is known once it is asked for users.
+    indexes = lambda: count(runner.worker_index, int(os.environ[WORKERS]))  # noqa: E731
+    generator = Generator(plan, environment, indexes, send)
+    environment.events.spawning_complete.add_listener(
+        lambda **_: gevent.spawn(generator.run, time.monotonic() + HEAD_START)
     )
-    environment.events.user_error.add_listener(
-        lambda exception, **_: environment.stats.log_error(
-            SCENARIO_ERROR, SCENARIO_ERROR, f"{type(exception).__name__}: {exception}"
-        )
-    )
-    environment.events.report_to_master.add_listener(report)
-    environment.events.spawning_complete.add_listener(lambda **_: start())
-    if isinstance(environment.runner, WorkerRunner):
-        Load.seats = lazy_seats(environment)
 
 
-def lazy_seats(environment: Any) -> Iterator[Seat]:
-    """Yield this worker's seats; its number is known once it is asked for users."""
-    yield from seats(environment.runner.worker_index, int(os.environ[WORKERS]))
-
-
-def start() -> None:
-    """Begin the timeline, once all users of this worker are there."""
-    if begin.is_set():
-        return
-    timeline = Timeline(time.monotonic() + HEAD_START, plan.ramp, plan.warmup, plan.duration)
-    for pacer in pacers:
-        pacer.start(timeline)
-        counted["intended"] += pacer.slots_in(timeline.opens, timeline.closes)
-    window[:] = [timeline.opens, timeline.closes]
-    Load.world.closes = timeline.closes
-    begin.set()
-
-
-def count(
-    environment: Any,
-    *,
-    request_type: str,
-    name: str,
-    response_time: float,
-    response_length: int,
-    context: dict[str, float],
-    exception: object = None,
-    **_: object,
-) -> None:
-    """Count a request that was intended in the window."""
-    if not window[0] <= context["intended"] < window[1]:
-        return
-    environment.stats.log_request(request_type, name, response_time, response_length)
-    if exception is not None:
-        environment.stats.log_error(request_type, name, str(exception))
-    if context["late"] > LATE_SECONDS:
-        counted["late"] += 1
-
-
-def report(client_id: str, data: dict[str, Any]) -> None:
-    """Send the master what was counted since the last time."""
-    data["counted"] = dict(counted)
-    counted.clear()
-
-
-def tell(environment: Any) -> None:
-    """Print what all workers measured."""
-    total = environment.stats.total
-    entries = {
-        f"{entry.method} {entry.name}": {
-            "requests": entry.num_requests,
-            "failures": entry.num_failures,
-            "p50_ms": entry.get_response_time_percentile(0.5) or 0,
-            "p95_ms": entry.get_response_time_percentile(0.95) or 0,
-            "p99_ms": entry.get_response_time_percentile(0.99) or 0,
-        }
-        for entry in (*environment.stats.entries.values(), total)
-        if entry.num_requests
-    }
-    result = {
-        "intended": counted["intended"],
-        "late": counted["late"],
-        "total": entries.pop(f"{total.method} {total.name}", None),
-        "endpoints": entries,
-        "errors": Counter(
-            {str(error.error): error.occurrences for error in environment.stats.errors.values()}
-        ),
-    }
-    print(RESULT + json.dumps(result), flush=True)
+def tell(**message: object) -> None:
+    """Print one message."""
+    print(LINE + json.dumps(message), flush=True)

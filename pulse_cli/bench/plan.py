@@ -17,6 +17,9 @@ OWN_SOURCES = IPv4Address("127.63.0.1")
 SCENARIO_ERROR = "scenario"
 """Stands for an endpoint in failures that are the scenario's fault, not the platform's."""
 
+LINE = "pulse-bench "
+"""Stands before each line that Locust's master in a cluster prints for the bench."""
+
 Told = Annotated[
     SecretStr, PlainSerializer(lambda secret: secret.get_secret_value(), when_used="json")
 ]

@@ -48,7 +48,8 @@ class GeneratorReport(_Part):
     """Of a core, by process, in the window."""
     late_p95_ms: float
     """From when a user could have sent to when it did."""
-    floor: Floor
+    floor: Floor | None
+    """None where it cannot be measured: in a cluster."""
 
 
 class LoadReport(_Part):
@@ -163,22 +164,25 @@ class GatewayReport(_Part):
 
 
 class Environment(_Part):
-    """Where it was measured; generator, stack and bench share the machine on target local."""
+    """Where it was measured; generator, stack and bench share the machine on target local.
+
+    Of a cluster's machines nothing is known, but what services say of themselves.
+    """
 
     started_at: str
     pulse: str
     locust: str
     python: str
     platform: str
-    cpu: str
-    cores: int
-    memory_gb: float
-    load_average: float
+    cpu: str | None = None
+    cores: int | None = None
+    memory_gb: float | None = None
+    load_average: float | None = None
     """Of one minute, before the run."""
     target: str
     cpu_us_per_request: dict[str, float]
     """CPU time of each component in the window over the clients' requests."""
-    others_cpu_share: float
+    others_cpu_share: float | None
     """Of the whole machine's CPU time in the window, used by neither stack nor bench."""
 
 

@@ -67,20 +67,27 @@ class Samples:
         yield "ok", self.ok
 
     def drain(self) -> dict[str, str]:
-        """Encode all samples for a pipe between processes of this machine, and forget them."""
+        """Encode all samples for a pipe between processes of like machines, and forget them."""
         encoded = {}
         for name, column in self.columns():
             encoded[name] = b64encode(column.tobytes()).decode("ascii")
             del column[:]
         return encoded
 
-    def absorb(self, encoded: Mapping[str, str], endpoints: Mapping[int, int]) -> None:
-        """Append what `drain` encoded, renumbering its endpoints."""
+    def absorb(
+        self, encoded: Mapping[str, str], endpoints: Mapping[int, int], shift: float = 0.0
+    ) -> None:
+        """Append what `drain` encoded, renumbering its endpoints.
+
+        `shift` is what this clock shows more than the one that the samples were taken by.
+        """
         known = len(self)
         for name, column in self.columns():
             column.frombytes(b64decode(encoded[name]))
         for i in range(known, len(self)):
             self.endpoint[i] = endpoints[self.endpoint[i]]
+            self.intended[i] += shift
+            self.sent[i] += shift
 
     def within(self, opens: float, closes: float) -> list[int]:
         """Return the positions of the samples intended in `[opens, closes)`."""

@@ -21,6 +21,7 @@ REQUESTS = "http_request_duration_seconds"
 QUERIES = "db_query_duration_seconds"
 LAGS = "event_lag_seconds"
 STARTED = "process_start_time_seconds"
+CPU = "process_cpu_seconds_total"
 
 NOT_WORK = ("/health", "/metrics")
 """Routes of the platform's own machinery; their quick answers would flatter a service."""
@@ -75,6 +76,8 @@ class Snapshot:
     requests: Mapping[Labels, Histogram]
     queries: Mapping[Labels, Histogram]
     lags: Mapping[Labels, Histogram]
+    cpu: float
+    """Seconds that its process has used since then."""
 
 
 Instance = tuple[ServiceName, int]
@@ -98,18 +101,20 @@ class Window:
     """From an event's happening to its effect here, by the event's type."""
 
 
-async def scrape(stack: Stack) -> Texts:
-    """Ask every instance of the stack for its metrics, all at once; parse them with `read`."""
+def doors(stack: Stack) -> dict[Instance, int]:
+    """Return the port of every instance of a stack on this machine."""
+    return {
+        (name, index): stack.instance_port(name, index)
+        for name in SERVICE_NAMES
+        for index in range(stack.services[name].replicas)
+    }
+
+
+async def scrape(ports: Mapping[Instance, int]) -> Texts:
+    """Ask every instance for its metrics, all at once; parse them with `read`."""
     async with httpx.AsyncClient(timeout=10.0, trust_env=False) as client:
-        instances = [
-            (name, index)
-            for name in SERVICE_NAMES
-            for index in range(stack.services[name].replicas)
-        ]
-        answers = await asyncio.gather(
-            *(_scrape_one(client, stack.instance_port(*instance)) for instance in instances)
-        )
-    return dict(zip(instances, answers, strict=True))
+        answers = await asyncio.gather(*(_scrape_one(client, port) for port in ports.values()))
+    return dict(zip(ports, answers, strict=True))
 
 
 async def _scrape_one(client: httpx.AsyncClient, port: int) -> str | None:
@@ -128,7 +133,7 @@ def read(texts: Texts) -> Snapshots:
 
 def parse(text: str) -> Snapshot:
     """Read what the bench needs from Prometheus's text format."""
-    started = 0.0
+    started = cpu = 0.0
     histograms: dict[str, dict[Labels, Histogram]] = {
         REQUESTS: defaultdict(Histogram),
         QUERIES: defaultdict(Histogram),
@@ -138,6 +143,8 @@ def parse(text: str) -> Snapshot:
         for sample in family.samples:
             if sample.name == STARTED:
                 started = sample.value
+            elif sample.name == CPU:
+                cpu = sample.value
             elif family.name in histograms:
                 labels = dict(sample.labels)
                 bound = labels.pop("le", None)
@@ -148,7 +155,7 @@ def parse(text: str) -> Snapshot:
                     found.total = sample.value
                 elif sample.name.endswith("_count"):
                     found.count = sample.value
-    return Snapshot(started, histograms[REQUESTS], histograms[QUERIES], histograms[LAGS])
+    return Snapshot(started, histograms[REQUESTS], histograms[QUERIES], histograms[LAGS], cpu)
 
 
 def between(before: Snapshots, after: Snapshots) -> dict[ServiceName, Window]:
@@ -194,8 +201,23 @@ def _change(new: Histogram, old: Histogram | None) -> Histogram:
     return change
 
 
+def cpu_us_per_request(before: Snapshots, after: Snapshots, requests: int) -> dict[str, float]:
+    """Return each service's CPU time in microseconds over one request of the clients.
+
+    Instances that are missing from a round, or that restarted, are left out.
+    """
+    used: dict[str, float] = defaultdict(float)
+    for instance, old in before.items():
+        new = after.get(instance)
+        if old is not None and new is not None and old.started == new.started and requests:
+            used[instance[0]] += (new.cpu - old.cpu) / requests * 1e6
+    return dict(sorted(used.items(), key=lambda item: -item[1]))
+
+
 def restarts(before: Snapshots, after: Snapshots) -> Iterable[str]:
     """Yield a sentence for each instance that was not there all the time."""
+    for service, index in after.keys() - before.keys():
+        yield f"{service}-{index} joined during the run: the service was scaled"
     for (service, index), old in before.items():
         new = after.get((service, index))
         if old is None or new is None:

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import platform
 from importlib.metadata import version
-from pathlib import Path
-
-import psutil
 
 from pulse_cli.bench import measure, processes, scrape
 from pulse_cli.bench.judge import Instrument, conclude
 from pulse_cli.bench.options import Options
+from pulse_cli.bench.place import PROBE_PATH
 from pulse_cli.bench.plan import SCENARIO_ERROR
 from pulse_cli.bench.report import Environment, Floor, GeneratorReport, LoadReport, Report
-from pulse_cli.bench.run import PROBE_PATH, Observation
+from pulse_cli.bench.run import Observation
 from pulse_cli.stack.model import Stack
 
 
 def summarise(stack: Stack, options: Options, seen: Observation) -> Report:
     """Measure, judge and conclude."""
     client = seen.client.report()
-    cpu = processes.cpu_us_per_request(seen.usage_before, seen.usage_after, client.rate)
+    if seen.usage is not None:
+        cpu = processes.cpu_us_per_request(*seen.usage, client.rate)
+    else:
+        cpu = scrape.cpu_us_per_request(seen.before, seen.after, client.requests)
     windows = scrape.between(seen.before, seen.after)
     services = measure.services(stack, windows, cpu)
     database = measure.database(windows)
@@ -64,34 +65,33 @@ def _instrument(stack: Stack, seen: Observation) -> Instrument:
     ]
     return Instrument(
         budget_p95=stack.targets.p95_ms,
-        floor_p95=seen.floor.plain.p95_ms,
+        floor_p95=seen.floor.plain.p95_ms if seen.floor is not None else None,
         late_p95=seen.client.late_p95,
         cpu_shares=seen.client.cpu_shares,
         cpu_warning=seen.client.drive.cpu_warning,
         intended=seen.client.drive.intended,
         answered=seen.client.answered,
-        others_share=processes.others_share(seen.usage_before, seen.usage_after),
+        others_share=processes.others_share(*seen.usage) if seen.usage is not None else None,
         disturbances=[
             *scrape.restarts(seen.before, seen.after),
-            *processes.restarts(seen.usage_before, seen.usage_after),
+            *(processes.restarts(*seen.usage) if seen.usage is not None else ()),
             *faults,
         ],
     )
 
 
 def _load(options: Options, seen: Observation) -> LoadReport:
-    plan, floor = seen.plan, seen.floor.report()
+    plan = seen.plan
     generator = GeneratorReport(
-        processes=seen.processes,
+        processes=seen.generators,
         cpu_shares=seen.client.cpu_shares,
         late_p95_ms=seen.client.late_p95,
-        floor=Floor(**seen.floor.plain.model_dump(), requests=floor.requests, rate=floor.rate),
+        floor=_floor(seen),
     )
-    sources = {plan.source(index) for index in range(plan.users)}
     return LoadReport(
         users=options.users,
         accounts=len(plan.identities),
-        source_addresses=len(sources),
+        source_addresses=_source_addresses(seen),
         period_s=plan.period,
         intended_rate=options.rate,
         intended_requests=seen.client.drive.intended,
@@ -104,27 +104,27 @@ def _load(options: Options, seen: Observation) -> LoadReport:
     )
 
 
+def _floor(seen: Observation) -> Floor | None:
+    if seen.floor is None:
+        return None
+    found = seen.floor.report()
+    return Floor(**seen.floor.plain.model_dump(), requests=found.requests, rate=found.rate)
+
+
+def _source_addresses(seen: Observation) -> int:
+    """On loopback each user has one of its own, in a cluster each pod."""
+    sources = {seen.plan.source(index) for index in range(seen.plan.users)}
+    return len(sources) if None not in sources else seen.generators
+
+
 def _environment(stack: Stack, seen: Observation, cpu: dict[str, float]) -> Environment:
     return Environment(
+        **seen.environment,
         started_at=seen.started.isoformat(timespec="seconds"),
         pulse=version("pulse-platform"),
         locust=version("locust"),
         python=platform.python_version(),
-        platform=platform.platform(),
-        cpu=_cpu_model(),
-        cores=psutil.cpu_count() or 1,
-        memory_gb=round(psutil.virtual_memory().total / 2**30, 1),
-        load_average=seen.load_average,
         target=stack.target,
         cpu_us_per_request=cpu,
-        others_cpu_share=processes.others_share(seen.usage_before, seen.usage_after),
+        others_cpu_share=processes.others_share(*seen.usage) if seen.usage else None,
     )
-
-
-def _cpu_model() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(models, platform.machine())

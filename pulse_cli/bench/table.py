@@ -57,8 +57,8 @@ def _latencies(report: Report) -> Table:
     counts = (str(client.requests), f"{client.rate:.0f}", str(client.errors))
     table.add_row(Text("all", style="bold"), *counts, *_spread(client))
     table.add_row("all, from the intended start", "", "", "", *_spread(client.corrected))
-    floor = report.load.generator.floor
-    table.add_row("floor: the generator alone", "", f"{floor.rate:.0f}", "", *_spread(floor))
+    if (floor := report.load.generator.floor) is not None:
+        table.add_row("floor: the generator alone", "", f"{floor.rate:.0f}", "", *_spread(floor))
     return table
 
 
@@ -88,10 +88,10 @@ def _shares(report: Report) -> str:
     used = report.environment.cpu_us_per_request
     ordered = sorted(used.items(), key=lambda item: -item[1])
     parts = [f"{name} {us:.0f}" for name, us in ordered if us >= 1]
-    return (
-        f"CPU us per request: {', '.join(parts)}; together {sum(used.values()):.0f}."
-        f" Other programs used {report.environment.others_cpu_share:.0%} of the machine."
-    )
+    said = f"CPU us per request: {', '.join(parts)}; together {sum(used.values()):.0f}."
+    if (others := report.environment.others_cpu_share) is None:
+        return f"{said} Not measured: stores, gateway, other programs, the generators' floor."
+    return f"{said} Other programs used {others:.0%} of the machine."
 
 
 def _failures(report: Report) -> Table:

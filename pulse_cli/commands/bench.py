@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from pulse_cli.context import Root
-
-if TYPE_CHECKING:
-    from pulse_cli.bench.options import Options
 
 
 def bench(
@@ -39,6 +36,7 @@ def bench(
 
     from pulse_cli.bench.judge import failure
     from pulse_cli.bench.options import Options
+    from pulse_cli.bench.place import place_of
     from pulse_cli.bench.report import check_writable, write
     from pulse_cli.bench.run import run
     from pulse_cli.bench.summary import summarise
@@ -61,38 +59,11 @@ def bench(
     )
     options.check()
     stack = root.recorded()
-    if stack.target == "kubernetes":
-        _in_cluster(root, options, json_file)
-        return
-    seen = asyncio.run(run(stack, root.state, options, Watch(people())))
+    place = place_of(stack, root.state)
+    seen = asyncio.run(run(place, root.state, options, Watch(people())))
     report = summarise(stack, options, seen)
     if json_file is not None:
         write(report, json_file)
     data(render(report))
     if (error := failure(report.verdict, report.checks, report.reasons)) is not None:
-        raise error
-
-
-def _in_cluster(root: Root, options: Options, json_file: Path | None) -> None:
-    """Let pods make the load, and judge what their users saw."""
-    import json
-    from dataclasses import asdict
-
-    from pulse_cli.output import table
-    from pulse_cli.targets.kubernetes.load import bench
-    from pulse_cli.targets.progress import shown
-
-    with shown(root.target) as show:
-        result = bench(root.target.running(), root.state, options, show)
-    if json_file is not None:
-        json_file.write_text(json.dumps(asdict(result), indent=2) + "\n", encoding="utf-8")
-    rows = [*result.endpoints, result.total]
-    table(
-        ("ENDPOINT", "REQUESTS", "FAILED", "P50 MS", "P95 MS", "P99 MS"),
-        [
-            (one.name, *(f"{value:g}" for name, value in vars(one).items() if name != "name"))
-            for one in rows
-        ],
-    )
-    if (error := result.error) is not None:
         raise error

@@ -36,9 +36,8 @@ def scaling(
     """Scale a service from 1 instance to several and back under load: shares, latency, errors."""
     from pulse_cli.verify.scaling import verify_scaling
 
-    root = Root.of(ctx)
     name = service_named(service)
-    _end(verify_scaling(root.target, root.state, name, replicas, seconds, rate), as_json)
+    _end(verify_scaling(Root.of(ctx), name, replicas, seconds, rate), as_json)
 
 
 @verify.command()
@@ -52,9 +51,8 @@ def failover(
     """Kill an instance of a service under load: failed requests, and until when they fail."""
     from pulse_cli.verify.failover import verify_failover
 
-    root = Root.of(ctx)
     name = service_named(service)
-    _end(verify_failover(root.target, root.state, name, seconds, rate), as_json)
+    _end(verify_failover(Root.of(ctx), name, seconds, rate), as_json)
 
 
 @verify.command()

@@ -14,6 +14,9 @@ from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, mod
 from pulse_cli.stack.base import Frozen
 from pulse_cli.stack.containers import Image
 
+MOST_WORKERS = 100
+"""Pods that make load in one `pulse bench`."""
+
 Overlay = Literal["dev", "production", "aws", "gcp", "azure", "istio"]
 OVERLAYS: tuple[Overlay, ...] = get_args(Overlay)
 
@@ -133,8 +136,9 @@ class Kubernetes(Frozen):
     monitoring_namespace: Label = "monitoring"
     """Where Prometheus runs, which may scrape the pods."""
     canary: Canary | None = None
-    bench_workers: Annotated[int, Field(ge=1, le=100)] = 2
-    """Pods that make load in `pulse bench`, beside the one that leads them."""
+    bench_workers: Annotated[int, Field(ge=1, le=MOST_WORKERS)] = 2
+    """Pods that make load in `pulse bench`, beside the one that leads them; more where the
+    gateway's limit of what one address may send asks for them."""
     pgbouncer_image: Image = "edoburu/pgbouncer:v1.24.1-p1"
     bench_image: Image | None = None
     """What the load's pods run; by default `pulse-bench` of this version, which is built from what

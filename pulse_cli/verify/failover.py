@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from pulse_cli.bench.place import place_of
+from pulse_cli.context import Root
 from pulse_cli.output import people
 from pulse_cli.stack.model import ServiceName, Stack
 from pulse_cli.targets.progress import shown
@@ -38,9 +40,7 @@ class Found:
     failures: Mapping[str, int]
 
 
-def verify_failover(
-    target: Target, state: Path, service: ServiceName, seconds: float, rate: float
-) -> Report:
+def verify_failover(root: Root, service: ServiceName, seconds: float, rate: float) -> Report:
     """Kill one of a service's instances while it is used; with only one, a second is added first.
 
     The service has as many instances afterwards as it had before.
@@ -49,14 +49,15 @@ def verify_failover(
         ConfigError: the database has no room for a second instance.
         NotHealthy: nothing runs, an instance did not become ready, or nobody can log in.
     """
+    target = root.target
     stack = target.running()
-    prepare(stack, state)
+    prepare(root, stack)
     had = stack.services[service].replicas
     try:
         if had < 2:
             with shown(target) as show:
                 stack = target.scale(service, 2, show)
-        found = _run(target, stack, state, service, seconds, rate)
+        found = _run(target, stack, root.state, service, seconds, rate)
     finally:
         if target.running().services[service].replicas != had:
             with shown(target) as show:
@@ -68,7 +69,7 @@ def _run(
     target: Target, stack: Stack, state: Path, service: ServiceName, seconds: float, rate: float
 ) -> Found:
     victim = f"{service}-{stack.services[service].replicas - 1}"
-    with under_load(stack, state, service, rate) as load:
+    with under_load(place_of(stack, state), state, service, rate) as load:
         people().print(f"{rate:g} requests/s, {seconds:g} s")
         before = load.watch(seconds)
         people().print(f"killing {victim}")

@@ -12,13 +12,15 @@ from pathlib import Path
 from anyio.from_thread import start_blocking_portal
 
 from pulse_cli.bench.drive import Drive
-from pulse_cli.bench.identities import Seed, log_in, read_seed
+from pulse_cli.bench.identities import Seed, read_seed
 from pulse_cli.bench.options import Options
 from pulse_cli.bench.pacing import Pacer, Timeline
+from pulse_cli.bench.place import Place
 from pulse_cli.bench.plan import Identity
-from pulse_cli.bench.run import first_error, numeric
+from pulse_cli.bench.run import first_error
 from pulse_cli.bench.statistics import percentile
-from pulse_cli.errors import ConfigError, NotHealthy, PulseError
+from pulse_cli.context import Root
+from pulse_cli.errors import NotHealthy, PulseError
 from pulse_cli.output import people
 from pulse_cli.seed.graph import synthetic_graph
 from pulse_cli.seed.seeding import seed_stack
@@ -70,10 +72,13 @@ class Load:
     """The load that runs, and what came of it so far."""
 
     def __init__(self, drive: Drive, timeline: Timeline) -> None:
-        (plan,) = drive.plans
         self._drive = drive
-        self._timeout = plan.timeout
-        self._pacers = [Pacer(i, plan.users, plan.period, plan.seed) for i in plan.indexes]
+        self._timeout = drive.plans[0].timeout
+        self._pacers = [
+            Pacer(index, plan.users, plan.period, plan.seed)
+            for plan in drive.plans
+            for index in plan.indexes
+        ]
         for pacer in self._pacers:
             pacer.start(timeline)
 
@@ -119,75 +124,75 @@ class Load:
 
 
 @contextmanager
-def under_load(stack: Stack, state: Path, service: ServiceName, rate: float) -> Iterator[Load]:
+def under_load(place: Place, state: Path, service: ServiceName, rate: float) -> Iterator[Load]:
     """Send `rate` requests a second to the gateway for as long as the block runs.
 
     The load runs beside the block, so that the block can do what only a main thread can.
 
     Raises:
-        NotHealthy: nobody can log in.
-        PulseError: the generator ended before its time.
+        ConfigError: the gateway would refuse the rate.
+        NotHealthy: nobody can log in, or the load's pods hang.
+        PulseError: a generator ended before its time.
     """
     with (
         start_blocking_portal() as portal,
-        portal.wrap_async_context_manager(_running(stack, state, service, rate)) as load,
+        portal.wrap_async_context_manager(_running(place, state, service, rate)) as load,
     ):
         yield load
 
 
 @asynccontextmanager
 async def _running(
-    stack: Stack, state: Path, service: ServiceName, rate: float
+    place: Place, state: Path, service: ServiceName, rate: float
 ) -> AsyncIterator[Load]:
     seed = read_seed(state)
-    gateway = (numeric(stack.gateway.host), stack.gateway.port)
-    options = Options(
-        scenario="mixed" if service in MIXED else "platform",
-        users=min(USERS, len(seed.users)),
-        rate=rate,
-        duration=LONGEST_SECONDS,
-        ramp=RAMP_SECONDS,
-        warmup=0.0,
-        seed=1,
-        processes=1,
+    options = place.fit(
+        Options(
+            scenario="mixed" if service in MIXED else "platform",
+            users=min(USERS, len(seed.users)),
+            rate=rate,
+            duration=LONGEST_SECONDS,
+            ramp=RAMP_SECONDS,
+            warmup=0.0,
+            seed=1,
+            processes=1,
+        )
     )
-    identities = await _log_in(seed, options.users, gateway)
-    async with Drive(options.plans(options.plan(seed, identities, gateway))) as drive:
+    plan = options.plan(seed, await _identities(place, seed, options), place.gateway)
+    async with place.drive(options.plans(plan), probed=False) as drive:
         timeline = await drive.begin()
         gathering = asyncio.create_task(drive.gather())
         try:
             await asyncio.sleep(timeline.opens - time.monotonic())
             yield Load(drive, timeline)
             if gathering.done():
-                gathering.result()  # raises why the generator died
+                gathering.result()  # raises why a generator died
                 raise PulseError("the load ended before the verification did")
         finally:
             gathering.cancel()
             await asyncio.wait([gathering])
 
 
-async def _log_in(seed: Seed, count: int, gateway: tuple[str, int]) -> Sequence[Identity]:
+async def _identities(place: Place, seed: Seed, options: Options) -> Sequence[Identity]:
     try:
-        return await log_in(seed, count, gateway, lasting=LONGEST_SECONDS, advance=lambda: None)
+        return await place.identities(seed, options, lambda: None)
     except* PulseError as group:
         raise first_error(group) from None
     raise AssertionError("unreachable")
 
 
-def prepare(stack: Stack, state: Path) -> None:
-    """Seed a few people when the stack holds none.
+def prepare(root: Root, stack: Stack) -> None:
+    """Seed a few people when a running stack holds none.
 
     Raises:
-        ConfigError: the stack runs where its instances have no addresses on this machine.
+        NotHealthy: the gateway cannot be reached.
     """
-    if stack.target == "kubernetes":
-        raise ConfigError(
-            "on kubernetes this cannot be verified: it asks every instance from this machine; "
-            "verify the same stack with: pulse up --target compose"
-        )
     try:
-        read_seed(state)
+        read_seed(root.state)
     except NotHealthy:
         people().print(f"the stack is empty: seeding {USERS} people")
         graph = synthetic_graph(USERS, seed=1)
-        seed_stack(stack, state, graph, posts_per_user=POSTS_PER_USER, seed=1, console=people())
+        reached = root.reached(stack)
+        seed_stack(
+            reached, root.state, graph, posts_per_user=POSTS_PER_USER, seed=1, console=people()
+        )

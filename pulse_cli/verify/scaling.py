@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pulse_cli.bench.scrape import Snapshots, read, scrape
+from pulse_cli.bench.place import place_of
+from pulse_cli.bench.scrape import Snapshots, read
+from pulse_cli.context import Root
 from pulse_cli.errors import ConfigError
 from pulse_cli.output import people
 from pulse_cli.stack.model import ServiceName, Stack
@@ -41,25 +43,33 @@ class Found:
 
 
 def verify_scaling(
-    target: Target, state: Path, service: ServiceName, replicas: int, seconds: float, rate: float
+    root: Root, service: ServiceName, replicas: int, seconds: float, rate: float
 ) -> Report:
     """Scale a service from one instance to `replicas` and back while it is used.
 
     The service has as many instances afterwards as it had before.
 
     Raises:
-        ConfigError: `replicas` is less than two, or more than the database can serve.
+        ConfigError: `replicas` is less than two or more than the database can serve, or the
+            service scales by itself.
         NotHealthy: nothing runs, an instance did not become ready, or nobody can log in.
     """
     if replicas < 2:
         raise ConfigError("scaling needs --replicas 2 or more")
+    target = root.target
     stack = target.running()
-    prepare(stack, state)
+    overlay = stack.kubernetes.overlay
+    if stack.target == "kubernetes" and overlay != "dev":
+        raise ConfigError(
+            f"in overlay {overlay} {service} scales by itself, so how many pods it has is not "
+            "for a verification to say; verify it with kubernetes.overlay = dev"
+        )
+    prepare(root, stack)
     had = stack.services[service].replicas
     try:
         if had != 1:
             stack = _scale(target, service, 1)
-        found = _run(target, stack, state, service, replicas, seconds, rate)
+        found = _run(target, stack, root.state, service, replicas, seconds, rate)
     finally:
         if target.running().services[service].replicas != had:
             _scale(target, service, had)
@@ -75,16 +85,18 @@ def _run(
     seconds: float,
     rate: float,
 ) -> Found:
-    with under_load(stack, state, service, rate) as load:
+    with under_load(place_of(stack, state), state, service, rate) as load:
         people().print(f"{rate:g} requests/s: {service} with 1 instance, {seconds:g} s")
         before = load.watch(seconds)
         people().print(f"to {replicas} instances")
         grown_stack, growing = _scale_under(load, target, service, replicas)
+        instances = place_of(grown_stack, state)
+        asyncio.run(instances.scrape())  # what it takes to reach them is done before
         time.sleep(SETTLE_SECONDS)
         people().print(f"{service} with {replicas} instances, {seconds:g} s")
-        at_first = read(asyncio.run(scrape(grown_stack)))
+        at_first = read(asyncio.run(instances.scrape()))
         grown = load.watch(seconds)
-        at_last = read(asyncio.run(scrape(grown_stack)))
+        at_last = read(asyncio.run(instances.scrape()))
         people().print("back to 1 instance")
         _, shrinking = _scale_under(load, target, service, 1)
         after = load.watch(seconds / 2)

@@ -206,7 +206,7 @@ def _rolled_out(one: Document) -> Document:
         "updatedReplicas": count,
         "readyReplicas": count,
         "availableReplicas": count,
-        "succeeded": 1,
+        "succeeded": one["spec"].get("parallelism", 1),
     }
 
 

@@ -1,13 +1,16 @@
-"""`pulse bench` in a cluster: its package, what Locust's master and workers do, the verdict."""
+"""`pulse bench` and `pulse verify` in a cluster: the load's pods, and what is heard of them."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
 import json
-import os
+import socket
+import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -18,14 +21,24 @@ import yaml
 from aiohttp import web
 from pydantic import SecretStr
 
+from pulse_cli.bench.identities import Seed, SeededUser
+from pulse_cli.bench.measure import Client
 from pulse_cli.bench.options import Options
 from pulse_cli.bench.plan import Identity, Plan
-from pulse_cli.errors import CheckFailed, ConfigError, Inconclusive, NotHealthy
+from pulse_cli.bench.probe import ProbePlan
+from pulse_cli.bench.scrape import Instance, Snapshot, cpu_us_per_request, restarts
+from pulse_cli.errors import ConfigError, PulseError
 from pulse_cli.render import docker
-from pulse_cli.render.kubernetes.load import NAME, door, load_files
+from pulse_cli.render.kubernetes.load import WORKER, door, jobs
 from pulse_cli.stack.model import Stack
-from pulse_cli.targets.kubernetes import kubectl, load, rollout
-from tests.unit.kubectl_support import Cluster
+from pulse_cli.targets.kubernetes import forward, kubectl, workers
+from pulse_cli.targets.kubernetes.forward import Instances
+from pulse_cli.targets.kubernetes.kubectl import Kubectl
+from pulse_cli.targets.kubernetes.load import Cluster as Place
+from pulse_cli.targets.kubernetes.pods import PART_OF_PULSE
+from pulse_cli.targets.kubernetes.workers import Pods, Workers
+from pulse_cli.targets.progress import StartFailed
+from tests.unit.kubectl_support import Cluster, waiting
 from tests.unit.test_render_kubernetes import configured, validator
 
 OPTIONS = Options(
@@ -36,53 +49,104 @@ OPTIONS = Options(
     ramp=0.2,
     warmup=0.3,
     seed=1,
-    processes=1,
+    processes=2,
 )
-LOCUSTFILE = Path(load.__file__).parents[2] / "bench" / "locustfile.py"
+LOCUSTFILE = Path(workers.__file__).parents[2] / "bench" / "locustfile.py"
 
 
-def plan(port: int = 80) -> Plan:
+def plans(port: int = 80) -> list[Plan]:
     people = [uuid4() for _ in range(3)]
-    return Plan(
-        scenario="scenarios.mixed",
-        host="127.0.0.1",
-        port=port,
-        users=OPTIONS.users,
-        rate=OPTIONS.rate,
-        ramp=OPTIONS.ramp,
-        warmup=OPTIONS.warmup,
-        duration=OPTIONS.duration,
-        timeout=2.0,
-        seed=1,
-        run="test",
-        people=people,
-        password=SecretStr("secret"),
-        identities=[Identity(id=one, username="u", token=SecretStr("t")) for one in people],
-    )
+    identities = [Identity(id=one, username="u", token=SecretStr("t")) for one in people]
+    seed = Seed([SeededUser(id=one, username="u") for one in people], SecretStr("secret"))
+    return OPTIONS.plans(OPTIONS.plan(seed, identities, ("127.0.0.1", port)))
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
+    cluster = Cluster()
+    monkeypatch.setattr(kubectl, "_run", cluster)
+    monkeypatch.setattr(kubectl, "find", lambda: "kubectl")
+    return cluster
 
 
 @pytest.mark.parametrize("version", ["1.30", "1.34"])
 def test_the_package_follows_strict_schemas_and_the_restricted_standard(version: str) -> None:
-    documents = list(yaml.safe_load_all(load_files(Stack(), plan())["bench.yaml"]))
+    documents = list(yaml.safe_load_all(jobs(Stack(), plans())))
     documents.append(yaml.safe_load(door(Stack())))
     for one in documents:
         rules = validator(version, one["kind"], one["apiVersion"])
         assert [str(error) for error in rules.iter_errors(one)] == []
-    jobs = {one["metadata"]["name"]: one["spec"] for one in documents if one["kind"] == "Job"}
-    assert jobs["bench-master"]["completions"] == 1
-    assert jobs["bench-worker"]["completions"] == Stack().kubernetes.bench_workers
-    for job in jobs.values():
+    found = {one["metadata"]["name"]: one["spec"] for one in documents if one["kind"] == "Job"}
+    assert found["bench-master"]["completions"] == 1
+    assert found["bench-worker"]["completions"] == 2
+    for job in found.values():
         pod = job["template"]["spec"]
         assert pod["securityContext"]["runAsNonRoot"]
         assert pod["containers"][0]["securityContext"]["readOnlyRootFilesystem"]
         assert pod["containers"][0]["args"][0] == "locust"
-    assert not any("password" in text for text in load_files(Stack(), plan()).values())
+    assert "secret\n" not in jobs(Stack(), plans())
 
 
-async def test_master_and_workers_make_the_intended_load(tmp_path: Path) -> None:
+class Stand(Workers):
+    """Starts the load's processes here; following the master's log is running the master."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        self.kubectl = Kubectl("fake", "pulse")
+        self.patience = 60
+        self.folder = folder
+        self.port = port
+        self.running: list[subprocess.Popen[bytes]] = []
+        self.deleted = False
+        program = folder / "kubectl"
+        program.write_text(MASTER.format(python=sys.executable, file=LOCUSTFILE, port=port))
+        program.chmod(0o755)
+
+    def prepare(self, plans: Sequence[Plan], probe: ProbePlan | None) -> None:
+        (self.folder / "plan.json").write_text(plans[0].model_dump_json())
+        if probe is not None:
+            (self.folder / "probe.json").write_text(probe.model_dump_json())
+
+    def apply(self, selector: str) -> None:
+        if selector.endswith(f"={WORKER}") and "!" not in selector:
+            master = ("--master-host=127.0.0.1", f"--master-port={self.port}")
+            command = (sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--worker", *master)
+            quiet = subprocess.DEVNULL
+            self.running = [subprocess.Popen(command, stdout=quiet, stderr=quiet) for _ in range(2)]
+
+    def delete(self) -> None:
+        self.deleted = True
+        for process in self.running:
+            process.kill()
+            process.wait()
+
+
+MASTER = """#!/bin/sh
+test "$4" = --follow || exit 1
+echo noise
+exec {python} -m locust -f {file} --loglevel=WARNING --stop-timeout=5 --master --headless \
+  --only-summary --master-bind-host=127.0.0.1 --master-bind-port={port} --expect-workers=2 \
+  --users=10 --spawn-rate=10 --run-time=60s --exit-code-on-error=0 2>&1
+"""
+
+
+@pytest.fixture
+def stand(cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stand:
+    for document in yaml.safe_load_all(jobs(Stack(), plans())):
+        if document["kind"] == "Job":
+            cluster.put(document)
+    made = Stand(tmp_path, _free_port())
+    monkeypatch.setattr(workers, "find", lambda: str(tmp_path / "kubectl"))
+    monkeypatch.setenv("PULSE_BENCH_PLAN", str(tmp_path))
+    monkeypatch.setenv("PULSE_BENCH_WORKERS", "2")
+    return made
+
+
+async def test_master_and_workers_make_the_intended_load(stand: Stand) -> None:
     served: list[str] = []
 
     async def answer(request: web.Request) -> web.Response:
+        if request.path == PROBED:
+            return web.json_response({})
         served.append(request.headers["Authorization"])
         if len(served) % 2 == 0:
             return web.json_response({"code": "broken"}, status=500)
@@ -95,146 +159,62 @@ async def test_master_and_workers_make_the_intended_load(tmp_path: Path) -> None
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     server: Any = site._server
-    file = tmp_path / "plan.json"
-    file.write_text(plan(server.sockets[0].getsockname()[1]).model_dump_json())
-    port = await _free_port()
-    common = ("-f", str(LOCUSTFILE), "--loglevel=WARNING", "--stop-timeout=5")
-    master = (
-        *("--master", "--headless", "--only-summary", "--master-bind-host=127.0.0.1"),
-        *(f"--master-bind-port={port}", "--expect-workers=2", "--users=10", "--spawn-rate=10"),
-        *("--run-time=6s", "--exit-code-on-error=0"),
+    made = plans(port := server.sockets[0].getsockname()[1])
+    probe = ProbePlan(
+        gateway=("127.0.0.1", port),
+        instances=[("127.0.0.1", port)],
+        path=PROBED,
+        token=SecretStr("t"),
+        source=None,
+        opens=0.0,
+        closes=0.0,
     )
-    worker = ("--worker", "--master-host=127.0.0.1", f"--master-port={port}")
     try:
-        async with asyncio.timeout(100), asyncio.TaskGroup() as group:
-            tasks = [group.create_task(_locust(file, *common, *master))]
-            tasks += [group.create_task(_locust(file, *common, *worker)) for _ in range(2)]
+        async with asyncio.timeout(200), Pods(stand, made, probe) as drive:
+            timeline = await drive.begin()
+            await drive.gather()
+            pairs = await drive.pairs
     finally:
         await runner.cleanup()
-    result = load.judged(configured(), OPTIONS, tasks[0].result().splitlines())
+    seen = Client(drive, timeline)
+    report = seen.report()
     # Slots that a slow machine does not get to are not sent.
-    assert 2 <= result.total.requests <= OPTIONS.rate * OPTIONS.duration
-    assert {one.name for one in result.endpoints} >= {"GET /api/v1/feed"}
-    assert result.total.failures > 0
-    assert any("requests failed" in reason for reason in result.failed)
+    assert 2 <= report.requests <= drive.intended == OPTIONS.rate * OPTIONS.duration
+    assert "GET /api/v1/feed" in {one.name for one in seen.endpoints()}
+    assert {one.reason for one in report.failures} == {"500 broken"}
+    assert len(seen.cpu_shares) == 2
     assert set(served) == {"Bearer t"}
+    assert all(0 <= at < OPTIONS.duration for at in pairs["at"])
+    assert len(pairs["at"]) == len(pairs["gateway"]) == len(pairs["direct"])
+    assert stand.deleted
 
 
-async def _free_port() -> int:
-    server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
-    port: int = server.sockets[0].getsockname()[1]
-    server.close()
-    await server.wait_closed()
-    return port
+PROBED = "/api/v1/users/me"
 
 
-async def _locust(plan: Path, *arguments: str) -> str:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "locust", *arguments),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        env=os.environ | {"PULSE_BENCH_PLAN": str(plan), "PULSE_BENCH_WORKERS": "2"},
-    )
-    try:
-        printed, _ = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    assert process.returncode == 0, printed.decode()
-    return printed.decode()
+async def test_a_master_that_ends_says_why(stand: Stand, tmp_path: Path) -> None:
+    (tmp_path / "kubectl").write_text("#!/bin/sh\necho 'no workers came'\n")
+    async with Pods(stand, plans()) as drive:
+        with pytest.raises(PulseError, match="master ended before its time: no workers came"):
+            await drive.begin()
+    assert stand.deleted
 
 
-def told(**values: object) -> list[str]:
-    numbers = {"requests": 100, "failures": 0, "p50_ms": 5, "p95_ms": 20, "p99_ms": 30}
-    whole = {
-        "intended": 100,
-        "late": 0,
-        "total": numbers,
-        "endpoints": {"GET /a": numbers},
-        "errors": {},
-    }
-    return ["noise", load.RESULT + json.dumps(whole | values), "more noise"]
-
-
-def test_the_verdict() -> None:
-    stack = configured()
-    assert load.judged(stack, OPTIONS, told()).error is None
-    slow = {"requests": 100, "failures": 2, "p50_ms": 5, "p95_ms": 300, "p99_ms": 400}
-    failed = load.judged(stack, OPTIONS, told(total=slow, late=50))
-    assert isinstance(failed.error, CheckFailed)
-    assert str(failed.error) == (
-        "p95 is 300 ms, not below 200; 2 of 100 requests failed (2.000%), not below 0.100%"
-    )
-    few = load.judged(stack, OPTIONS, told(intended=200))
-    assert isinstance(few.error, Inconclusive)
-    late = load.judged(stack, OPTIONS, told(late=6))
-    assert "raise kubernetes.bench_workers" in str(late.error)
-    with pytest.raises(Inconclusive, match="its master printed no result"):
-        load.judged(stack, OPTIONS, ["noise"])
-
-
-@pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
-    cluster = Cluster()
-    monkeypatch.setattr(kubectl, "_run", cluster)
-    monkeypatch.setattr(kubectl, "find", lambda: "kubectl")
-    monkeypatch.setattr(rollout, "POLL_SECONDS", 0.0)
-    return cluster
-
-
-def seeded(state: Path) -> None:
-    people = [{"id": str(uuid4()), "username": f"u{i}"} for i in range(5)]
-    (state / "secrets" / "operator").mkdir(parents=True)
-    (state / "secrets" / "operator" / "seed_password").write_text("secret")
-    (state / "seed.json").write_text(json.dumps({"users": people}))
-
-
-def test_a_bench_runs_as_pods_and_leaves_nothing(
-    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+async def test_a_load_whose_image_is_missing_is_told_and_deleted(
+    stand: Stand, cluster: Cluster
 ) -> None:
-    seeded(tmp_path)
-    stack = configured(**{"kubernetes.context": "fake"})
-    plans: list[dict[str, Any]] = []
-
-    def observe(command: Sequence[str], said: str | None) -> Any:
-        words = [word for word in command[1:] if not word.startswith("--request-timeout")][2:]
-        if words[:2] == ["get", "service"]:
-            return cluster._end(json.dumps({"spec": {"clusterIP": "10.96.0.7"}}))
-        if words[0] == "logs":
-            return cluster._end("\n".join(told()))
-        if words[0] == "apply" and said:
-            plans.append(json.loads(said))
-        if words[0] == "apply" and words[-1].startswith("--kustomize"):
-            folder = Path(words[-1].partition("=")[2])
-            for one in yaml.safe_load_all((folder / "bench.yaml").read_text()):
-                cluster.put(one)
-            return cluster._end("")
-        if words[0] == "apply":
-            return cluster._end("")
-        return cluster(command, said)
-
-    monkeypatch.setattr(kubectl, "_run", observe)
-    result = load.bench(stack, tmp_path, OPTIONS, lambda _: None)
-    assert result.error is None
-    assert cluster.names("Job") == set()
-    secret = plans[0]
-    assert secret["metadata"]["labels"]["app.kubernetes.io/component"] == NAME
-    made = Plan.model_validate_json(base64.b64decode(secret["data"]["plan.json"]))
-    assert (made.host, made.port, len(made.identities)) == ("10.96.0.7", 80, 5)
-    key = (tmp_path / "secrets" / "operator" / "token_key").read_text()
-    claims = jwt.decode(
-        made.identities[0].token.get_secret_value(), key, ["HS256"], audience="pulse-api"
-    )
-    assert claims["sub"] == str(made.identities[0].id)
+    cluster.held["bench-master"] = waiting("ErrImageNeverPull", "no such image")
+    stand.patience = 0
+    async with AsyncExitStack() as stack:
+        with pytest.raises(StartFailed, match=r"bench-master .* ErrImageNeverPull: no such image"):
+            await stack.enter_async_context(Pods(stand, plans()))
+    assert stand.deleted
 
 
-def test_a_rate_that_the_gateway_refuses_is_refused_first(cluster: Cluster, tmp_path: Path) -> None:
-    stack = configured(**{"kubernetes.context": "fake", "gateway.requests_per_second": 10})
-    with pytest.raises(ConfigError, match=r"--rate 40 is more than the gateway lets 2 addresses"):
-        load.bench(stack, tmp_path, OPTIONS, lambda _: None)
-    with pytest.raises(NotHealthy, match="holds no seeded users"):
-        load.bench(configured(**{"kubernetes.context": "fake"}), tmp_path, OPTIONS, lambda _: None)
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+    return port
 
 
 def test_the_image_of_the_load_holds_locust_and_the_scenarios_and_no_service() -> None:
@@ -242,5 +222,107 @@ def test_the_image_of_the_load_holds_locust_and_the_scenarios_and_no_service() -
     assert any(line.startswith("locust") for line in files["requirements.txt"].splitlines())
     assert {"app/pulse_cli/bench/locustfile.py", "app/scenarios/mixed.py"} <= set(files)
     assert not any(path.startswith("app/services") for path in files)
-    args = load_files(Stack(), plan())["bench.yaml"]
-    assert "/app/pulse_cli/bench/locustfile.py" in args
+    assert "/app/pulse_cli/bench/locustfile.py" in jobs(Stack(), plans())
+
+
+def place(tmp_path: Path, **settings: object) -> Place:
+    return Place(configured(**{"kubernetes.context": "fake", **settings}), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("rate", "users", "limit", "wanted"),
+    [(40.0, 10, 50, 2), (200.0, 50, 50, 5), (40.0, 1, 1000, 1), (500.0, 1000, 50, 13)],
+)
+def test_there_are_as_many_workers_as_the_gateways_limit_asks_for(
+    rate: float, users: int, limit: int, wanted: int, tmp_path: Path
+) -> None:
+    there = place(tmp_path, **{"gateway.requests_per_second": limit})
+    assert there.fit(replace(OPTIONS, rate=rate, users=users)).processes == wanted
+
+
+def test_a_rate_that_the_gateway_refuses_is_refused_first(tmp_path: Path) -> None:
+    there = place(tmp_path, **{"gateway.requests_per_second": 4})
+    with pytest.raises(ConfigError, match=r"--rate 40 is more than the gateway lets 10 addresses"):
+        there.fit(OPTIONS)
+
+
+async def test_users_are_given_tokens_that_services_believe(tmp_path: Path) -> None:
+    people = [SeededUser(id=uuid4(), username=f"u{i}") for i in range(5)]
+    there = place(tmp_path)
+    found = await there.identities(Seed(people, SecretStr("secret")), OPTIONS, lambda: None)
+    key = (tmp_path / "secrets" / "operator" / "token_key").read_text()
+    claims = jwt.decode(found[4].token.get_secret_value(), key, ["HS256"], audience="pulse-api")
+    assert claims["sub"] == str(people[4].id) and claims["exp"] > claims["iat"] + 300
+
+
+def test_what_the_pods_are_told_is_a_secret_beside_the_package(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[dict[str, Any]] = []
+
+    def observe(command: Sequence[str], said: str | None) -> Any:
+        if "apply" in command and said:
+            told.append(json.loads(said))
+            return cluster._end("")
+        return cluster(command, said)
+
+    monkeypatch.setattr(kubectl, "_run", observe)
+    stack = configured(**{"kubernetes.context": "fake"})
+    package = Workers(stack, tmp_path, Kubectl("fake", "pulse"))
+    package.prepare(plans(), None)
+    (secret,) = told
+    assert secret["metadata"]["labels"]["app.kubernetes.io/component"] == "bench"
+    made = Plan.model_validate_json(base64.b64decode(secret["data"]["plan.json"]))
+    assert made.password.get_secret_value() == "secret"
+    written = [file.read_text() for file in (tmp_path / "kubernetes").rglob("*") if file.is_file()]
+    assert written and not any('"token"' in text for text in written)
+    assert all("--namespace=pulse" in words for words in cluster.commands)
+
+
+def test_pods_that_come_later_are_found_and_keep_their_number(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr(forward.Forwards, "open", lambda _, pod, port, remote: opened.append(pod))
+    monkeypatch.setattr(forward.Forwards, "wait", lambda _: None)
+    for document in yaml.safe_load_all(SERVICE):
+        cluster.put(document)
+    instances = Instances(Kubectl("fake", "pulse"), PART_OF_PULSE)
+    assert set(instances.find()) == {("posts", 0)}
+    cluster.objects["Deployment", "posts"]["spec"]["replicas"] = 3
+    assert set(instances.find()) == {("posts", 1), ("posts", 2)}
+    assert opened == ["posts-0", "posts-1", "posts-2"]
+    assert len(set(instances.ports.values())) == 3
+
+
+SERVICE = """
+kind: Deployment
+metadata: {name: posts, labels: {app.kubernetes.io/part-of: pulse}}
+spec:
+  replicas: 1
+  template:
+    metadata:
+      labels:
+        app.kubernetes.io/name: posts
+        app.kubernetes.io/component: service
+        app.kubernetes.io/part-of: pulse
+    spec: {containers: [{ports: [{containerPort: 8082}]}]}
+"""
+
+
+POSTS: list[Instance] = [("posts", 0), ("posts", 1), ("posts", 2)]
+
+
+def snapshot(started: float, cpu: float) -> Snapshot:
+    return Snapshot(started, {}, {}, {}, cpu)
+
+
+def test_what_services_say_of_their_cpu_time_is_divided_by_the_requests() -> None:
+    before = {POSTS[0]: snapshot(1, 2.0), POSTS[1]: snapshot(1, 5.0)}
+    after = {POSTS[0]: snapshot(1, 3.0), POSTS[1]: snapshot(2, 1.0)}
+    assert cpu_us_per_request(before, after, 1000) == {"posts": pytest.approx(1000)}
+    grown = {**after, POSTS[2]: snapshot(1, 0.0)}
+    assert sorted(restarts(before, grown)) == [
+        "posts-1 was restarted during the run",
+        "posts-2 joined during the run: the service was scaled",
+    ]

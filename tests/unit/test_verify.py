@@ -9,13 +9,15 @@ from uuid import UUID
 import pytest
 from pydantic import SecretStr
 
-from pulse_cli.bench.drive import Drive
+from pulse_cli.bench.drive import Processes
 from pulse_cli.bench.pacing import Timeline
 from pulse_cli.bench.plan import Identity, Plan
+from pulse_cli.context import Root
 from pulse_cli.errors import CheckFailed, ConfigError
+from pulse_cli.files import private_folder, write_private
 from pulse_cli.stack.model import Stack
 from pulse_cli.verify import failover, load, scaling
-from pulse_cli.verify.load import Load, Stretch, prepare
+from pulse_cli.verify.load import Load, Stretch
 
 
 def stretch(requests: int = 1000, failed: int = 0, last_failure: float | None = None) -> Stretch:
@@ -60,10 +62,14 @@ def test_failover_is_judged_by_failures_their_end_and_the_return(
     assert {check.name for check in report.checks if not check.passed} == broken
 
 
-def test_where_instances_have_no_addresses_nothing_is_verified(tmp_path: Path) -> None:
-    stack = Stack.model_validate({"target": "kubernetes"})
-    with pytest.raises(ConfigError, match="pulse up --target compose"):
-        prepare(stack, tmp_path)
+def test_what_scales_by_itself_is_not_scaled_to_prove_it(tmp_path: Path) -> None:
+    stack = Stack.model_validate(
+        {"target": "kubernetes", "kubernetes": {"overlay": "aws", "context": "c"}}
+    )
+    for name in ("stack.json", "kubernetes.json"):
+        write_private(private_folder(tmp_path / ".pulse" / "run") / name, stack.model_dump_json())
+    with pytest.raises(ConfigError, match="in overlay aws posts scales by itself"):
+        scaling.verify_scaling(Root(tmp_path), "posts", 3, 1.0, 1.0)
 
 
 def test_what_is_never_answered_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,7 +90,7 @@ def test_what_is_never_answered_has_failed(monkeypatch: pytest.MonkeyPatch) -> N
         password=SecretStr("password"),
         identities=[Identity(id=UUID(int=1), username="ada", token=SecretStr("t"))],
     )
-    drive, origin = Drive([plan]), time.monotonic() - 10
+    drive, origin = Processes([plan]), time.monotonic() - 10
     for second in (1, 2):  # of ten requests a second, nine are answered
         for user in range(9):
             due = origin + second + user / 10

@@ -18,5 +18,10 @@ class Drain:
     """The gateway gives requests this long, then closes WebSockets, whose clients come back."""
     spare: int = 7
 
+    @property
+    def service(self) -> int:
+        """A service's whole grace."""
+        return self.announce + self.finish + self.spare
+
 
 DRAIN = Drain()

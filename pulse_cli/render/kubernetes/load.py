@@ -1,15 +1,17 @@
-"""The package of the load: Locust's master and workers, for one bench."""
+"""The package of the load: Locust's master and workers, for one bench or verification."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from importlib.metadata import version
 
 from pulse_cli.bench.plan import Plan
 from pulse_cli.render.jinja import fill
-from pulse_cli.render.kubernetes.kustomize import overlay
 from pulse_cli.stack.model import Stack
 
 NAME = "bench"
+MASTER, WORKER = f"{NAME}-master", f"{NAME}-worker"
 DOOR = f"{NAME}-gateway"
 """The Service that the load goes through: the gateway's own has TLS alone where it is public."""
 
@@ -21,13 +23,21 @@ JOIN_SECONDS = 240
 """How long the master waits for its workers, whose image may have to be pulled."""
 
 STOP_SECONDS = 15
-SPARE_SECONDS = 5
-"""The last answers come after the window closes."""
+SPARE_SECONDS = 15
+"""For the count-down before the first request and the last answers after the window."""
+
+LEAST_MILLICORES = 100
+RATE_PER_CORE = 2000
+"""Requests a second that a worker makes well with one core; it is given twice what it needs."""
 
 
-def load_files(stack: Stack, plan: Plan) -> dict[str, str]:
-    """Return the package by path; the plan itself, which holds tokens, is a Secret beside it."""
-    workers = min(stack.kubernetes.bench_workers, plan.users)
+def jobs(stack: Stack, plans: Sequence[Plan]) -> str:
+    """Return the Jobs and who may reach whom; a worker for each plan.
+
+    What they are told, which holds tokens, is a Secret beside them: `plan.json`, and `probe.json`
+    when the master shall measure the gateway's overhead.
+    """
+    plan, workers = plans[0], len(plans)
     seconds = plan.ramp + plan.warmup + plan.duration + plan.timeout + SPARE_SECONDS
     common = ["locust", "-f", LOCUSTFILE, "--loglevel=WARNING", f"--stop-timeout={STOP_SECONDS}"]
     master = [
@@ -42,7 +52,7 @@ def load_files(stack: Stack, plan: Plan) -> dict[str, str]:
         f"--run-time={seconds:.0f}s",
         "--exit-code-on-error=0",
     ]
-    jobs = fill(
+    return fill(
         "kubernetes/bench/bench.yaml.j2",
         k=stack.kubernetes,
         image=image(stack),
@@ -51,14 +61,11 @@ def load_files(stack: Stack, plan: Plan) -> dict[str, str]:
         folder=PLAN_FOLDER,
         workers=workers,
         seconds=round(seconds) + JOIN_SECONDS + stack.kubernetes.timeout_seconds,
+        probed={"name": "users", "port": stack.services.users.port},
         master=master,
-        worker=[*common, "--worker", f"--master-host={NAME}-master"],
+        worker=[*common, "--worker", f"--master-host={MASTER}"],
+        millicores=max(LEAST_MILLICORES, math.ceil(plan.rate / workers / RATE_PER_CORE * 1000)),
     )
-    about = "The load of one bench."
-    return {
-        "bench.yaml": jobs,
-        "kustomization.yaml": overlay(stack, about, ["bench.yaml"], (), {}),
-    }
 
 
 def door(stack: Stack) -> str:

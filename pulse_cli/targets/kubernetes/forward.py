@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from pulse_cli.errors import NotHealthy
-from pulse_cli.stack.model import SERVICE_NAMES, Stack
+from pulse_cli.stack.model import SERVICE_NAMES, ServiceName, Stack
 from pulse_cli.targets import probes
 from pulse_cli.targets.kubernetes.kubectl import Kubectl, find
 from pulse_cli.targets.kubernetes.pods import Pod, pods
@@ -72,6 +72,39 @@ def _wanted(running: list[Pod], local: Stack) -> Iterator[tuple[Pod, int, int]]:
             yield pod, local.gateway.port, GATEWAY_HTTP
         if pod.app in stores and index == 0:
             yield pod, stores[pod.app], pod.port
+
+
+class Instances:
+    """Every service's pods, each at a port of this machine, as long as this process runs."""
+
+    def __init__(self, kubectl: Kubectl, selector: str) -> None:
+        """Take what finds the pods."""
+        self.ports: dict[tuple[ServiceName, int], int] = {}
+        """Of all that were found so far, gone ones too."""
+        self._kubectl = kubectl
+        self._selector = selector
+        self._known: set[str] = set()
+        self._forwards = Forwards(kubectl)
+        atexit.register(self._forwards.close)
+
+    def find(self) -> dict[tuple[ServiceName, int], int]:
+        """Reach the ready pods that are new since the last time; return their ports.
+
+        Raises:
+            NotHealthy: one cannot be reached.
+        """
+        new: dict[tuple[ServiceName, int], int] = {}
+        for pod in pods(self._kubectl, self._selector):
+            name = next((name for name in SERVICE_NAMES if name == pod.app), None)
+            if name is None or pod.port is None or not pod.ready or pod.pod in self._known:
+                continue
+            index = sum(known == name for known, _ in (*self.ports, *new))
+            new[name, index] = port = ports.any_free({*self.ports.values(), *new.values()})
+            self._forwards.open(pod.pod, port, pod.port)
+            self._known.add(pod.pod)
+        self._forwards.wait()
+        self.ports |= new
+        return new
 
 
 class Forwards:

@@ -11,10 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from pulse_cli.errors import ConfigError, MissingComponent, NotHealthy, PulseError, Unusable
+from pulse_cli.stack.model import Stack
 
 PROGRAM = "kubectl"
 REQUEST_SECONDS = 20
 """How long the API server may take to answer one request."""
+
+OWNER = ("--server-side", "--force-conflicts", "--field-manager=pulse")
+"""How objects are applied."""
 
 UNREACHABLE = re.compile(
     r"unable to connect to the server|couldn't get current server|was refused|no such host"
@@ -157,6 +161,12 @@ class Kubectl:
     ) -> subprocess.CompletedProcess[str]:
         timeout = f"--request-timeout={REQUEST_SECONDS}s"
         return _run([find(), *self.words[1:], timeout, *arguments], told)
+
+
+def kubectl_of(stack: Stack) -> Kubectl:
+    """Return what reaches the place of a stack; by default the current context's."""
+    k = stack.kubernetes
+    return Kubectl(k.context if k.context is not None else current_context(), k.namespace)
 
 
 def _run(command: Sequence[str], told: str | None) -> subprocess.CompletedProcess[str]:

@@ -1,12 +1,14 @@
-"""`pulse bench` in a cluster: Locust's master and workers as pods, judged by what users saw."""
+"""`pulse bench` and `pulse verify` in a cluster: pods make the load, pods tell their metrics."""
 
 from __future__ import annotations
 
-import base64
+import asyncio
 import json
+import math
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -14,168 +16,129 @@ from uuid import uuid4
 import jwt
 from pydantic import SecretStr
 
-from pulse_cli.bench.identities import Seed, read_seed
+from pulse_cli.bench.drive import Drive
+from pulse_cli.bench.identities import Seed
 from pulse_cli.bench.options import Options
+from pulse_cli.bench.pacing import Timeline
+from pulse_cli.bench.place import PROBE_PATH, Pairs
 from pulse_cli.bench.plan import Identity, Plan
-from pulse_cli.errors import CheckFailed, ConfigError, Inconclusive, NotHealthy, PulseError
-from pulse_cli.files import private_folder, write_private
-from pulse_cli.render.kubernetes.load import DOOR, DOOR_PORT, NAME, door, load_files
+from pulse_cli.bench.probe import ProbePlan
+from pulse_cli.bench.scrape import Texts, scrape
+from pulse_cli.errors import ConfigError
+from pulse_cli.render.kubernetes.load import DOOR_PORT
+from pulse_cli.stack.kubernetes import MOST_WORKERS
 from pulse_cli.stack.model import Stack
 from pulse_cli.stack.secrets import OPERATOR, ensure_secrets
-from pulse_cli.targets.kubernetes import rollout
-from pulse_cli.targets.kubernetes.kubectl import Kubectl
-from pulse_cli.targets.progress import Show
+from pulse_cli.targets.kubernetes.forward import Instances
+from pulse_cli.targets.kubernetes.kubectl import kubectl_of
+from pulse_cli.targets.kubernetes.pods import PART_OF_PULSE, pods
+from pulse_cli.targets.kubernetes.workers import Pods, Workers
 
-RESULT = "pulse-bench-result "
-OWNER = ("--server-side", "--force-conflicts", "--field-manager=pulse")
 MOST_ACCOUNTS = 1000
 """Accounts whose tokens fit into one Secret (1 MiB); more users share them."""
 
-RATE_SHARE = 0.95
-LATE_SHARE = 0.05
+LIMIT_SHARE = 0.8
+"""Of what the gateway lets one address send, used of each: requests of a second come unevenly."""
+
 GRACE_SECONDS = 60.0
 
 
-@dataclass(frozen=True)
-class Measured:
-    """What one endpoint's users saw, or those of all; milliseconds as Locust rounds them."""
+class Cluster:
+    """The namespace that the stack runs in; nothing that is measured passes this machine."""
 
-    name: str
-    requests: int
-    failures: int
-    p50_ms: float
-    p95_ms: float
-    p99_ms: float
+    calibrated = False
 
+    def __init__(self, stack: Stack, state: Path) -> None:
+        """Take a stack that runs on Kubernetes, and its state folder."""
+        self._stack = stack
+        self._state = state
+        self._kubectl = kubectl_of(stack)
+        self._workers = Workers(stack, state, self._kubectl)
+        self._instances = Instances(self._kubectl, PART_OF_PULSE)
 
-@dataclass(frozen=True)
-class Result:
-    """What the load found, and whether to believe it."""
+    @cached_property
+    def gateway(self) -> tuple[str, int]:
+        """The gateway's address inside the cluster."""
+        return self._workers.door(), DOOR_PORT
 
-    total: Measured
-    endpoints: list[Measured]
-    errors: dict[str, int]
-    failed: list[str]
-    doubts: list[str]
+    def fit(self, options: Options) -> Options:
+        """Return the options with as many pods as the rate needs.
 
-    @property
-    def error(self) -> PulseError | None:
-        """What the verdict ends in; `None` when everything passed."""
-        if self.failed:
-            return CheckFailed("; ".join(self.failed))
-        if self.doubts:
-            return Inconclusive("; ".join(self.doubts))
-        return None
+        The gateway's limits are per client address, and a pod has one.
 
+        Raises:
+            ConfigError: it is more than so many pods may send.
+        """
+        limit = self._stack.gateway.requests_per_second
+        needed = math.ceil(options.rate / (LIMIT_SHARE * limit))
+        most = min(options.users, MOST_WORKERS)
+        if needed > most:
+            raise ConfigError(
+                f"--rate {options.rate:g} is more than the gateway lets {most} addresses send "
+                f"({most} x {limit}/s, of which {LIMIT_SHARE:.0%} are used); lower it, or raise "
+                "gateway.requests_per_second of the stack that is measured"
+            )
+        workers = max(needed, min(self._stack.kubernetes.bench_workers, most))
+        return replace(options, processes=workers)
 
-def bench(stack: Stack, state: Path, options: Options, show: Show) -> Result:
-    """Run the load in the cluster and judge what it saw of the gateway.
+    async def identities(
+        self, seed: Seed, options: Options, advance: Callable[[], None]
+    ) -> Sequence[Identity]:
+        """Sign tokens as log-ins do: a cluster's few addresses may not log in a thousand."""
+        key = ensure_secrets(self._state).get(OPERATOR, "token_key")
+        now = int(time.time())
+        lasting = options.ramp + options.warmup + options.duration + GRACE_SECONDS
+        claims: dict[str, object] = {
+            "iss": self._stack.tokens.issuer,
+            "aud": self._stack.tokens.audience,
+            "iat": now,
+            "exp": now + int(lasting) + 2 * self._stack.kubernetes.timeout_seconds,
+        }
+        found = []
+        for user in seed.users[: min(options.users, MOST_ACCOUNTS)]:
+            own = {**claims, "sub": str(user.id), "sid": str(uuid4())}
+            token = SecretStr(jwt.encode(own, key, "HS256"))
+            found.append(Identity(id=user.id, username=user.username, token=token))
+            advance()
+        return found
 
-    Raises:
-        ConfigError: the gateway would refuse the rate, for its limits are per client address.
-        NotHealthy: the stack is not seeded, or a pod of the load hangs.
-        Unusable: the cluster is out of reach or refuses.
-    """
-    k = stack.kubernetes
-    _check_rate(stack, options)
-    context = k.context
-    if context is None:
-        raise NotHealthy("it is not recorded in which context the stack runs; see: pulse up")
-    kubectl = Kubectl(context, k.namespace)
-    read_seed(state)
-    folder = private_folder(state / "kubernetes" / NAME)
-    try:
-        write_private(folder / "door.yaml", door(stack))
-        kubectl.run("apply", *OWNER, f"--filename={folder / 'door.yaml'}")
-        address = str(kubectl.json("get", "service", DOOR)["spec"]["clusterIP"])
-        plan = _plan(stack, state, options, address)
-        for name, text in load_files(stack, plan).items():
-            write_private(folder / name, text)
-        _apply(kubectl, stack, plan, folder)
-        seconds = plan.ramp + plan.warmup + plan.duration + k.timeout_seconds + GRACE_SECONDS
-        rollout.wait(kubectl, f"{rollout.NAME}={NAME}-master", show, seconds)
-        printed = kubectl.run("logs", f"job/{NAME}-master")
-    finally:
-        kinds = "jobs,services,secrets,networkpolicies,serviceaccounts"
-        kubectl.run("delete", kinds, "-l", f"app.kubernetes.io/component={NAME}", "--wait=false")
-    return judged(stack, options, printed.splitlines())
+    def drive(self, plans: Sequence[Plan], probed: bool) -> Drive:
+        """Return Locust's master and workers, not yet started."""
+        return Pods(self._workers, plans, self._probe_plan(plans[0]) if probed else None)
 
+    async def probe(self, drive: Drive, timeline: Timeline) -> Pairs:
+        """Return what the master measured meanwhile."""
+        if not isinstance(drive, Pods):
+            raise TypeError("the generators of a cluster are pods")
+        pairs = await drive.pairs
+        return pairs | {"at": [timeline.opens + at for at in pairs["at"]]}
 
-def judged(stack: Stack, options: Options, lines: Iterable[str]) -> Result:
-    """Hold what the master printed to the stack's targets.
+    async def scrape(self) -> Texts:
+        """Return the metrics of every pod of a service, known ones first."""
+        known = await scrape(self._instances.ports)
+        return {**known, **await scrape(await asyncio.to_thread(self._instances.find))}
 
-    Raises:
-        Inconclusive: it printed no result.
-    """
-    line = next((line for line in lines if line.startswith(RESULT)), None)
-    told: dict[str, Any] = json.loads(line.removeprefix(RESULT)) if line else {}
-    if not told.get("total"):
-        raise Inconclusive("the load measured nothing; its master printed no result")
-    total = Measured("all", **told["total"])
-    targets = stack.targets
-    share = total.failures / total.requests
-    failed = []
-    if total.p95_ms >= targets.p95_ms:
-        failed.append(f"p95 is {total.p95_ms:g} ms, not below {targets.p95_ms:g}")
-    if share >= targets.error_rate:
-        failed.append(
-            f"{total.failures} of {total.requests} requests failed ({share:.3%}), "
-            f"not below {targets.error_rate:.3%}"
+    def usage(self) -> None:
+        """Return nothing: the processes are on machines that cannot be looked at."""
+
+    def environment(self) -> dict[str, Any]:
+        """Return which Kubernetes it is; its machines may be of any kind."""
+        told = json.loads(self._kubectl.run("get", "--raw", "/version"))
+        return {"platform": f"Kubernetes {told.get('gitVersion', '')}".rstrip()}
+
+    def _probe_plan(self, plan: Plan) -> ProbePlan:
+        """Return what the gateway's overhead is measured with; the master knows the times."""
+        addresses = [
+            (one.address, one.port)
+            for one in pods(self._kubectl, PART_OF_PULSE)
+            if one.app == "users" and one.ready and one.address and one.port
+        ]
+        return ProbePlan(
+            gateway=(plan.host, plan.port),
+            instances=addresses,
+            path=PROBE_PATH,
+            token=plan.identities[0].token,
+            source=None,
+            opens=0.0,
+            closes=0.0,
         )
-    doubts = []
-    if total.requests < RATE_SHARE * told["intended"]:
-        doubts.append(f"only {total.requests} of {told['intended']} intended requests were sent")
-    if told["late"] > LATE_SHARE * total.requests:
-        doubts.append(
-            f"the workers sent {told['late']} requests late: raise kubernetes.bench_workers"
-        )
-    endpoints = [Measured(name, **found) for name, found in sorted(told["endpoints"].items())]
-    return Result(total, endpoints, told["errors"], failed, doubts)
-
-
-def _check_rate(stack: Stack, options: Options) -> None:
-    workers, limit = stack.kubernetes.bench_workers, stack.gateway.requests_per_second
-    if options.rate > workers * limit:
-        raise ConfigError(
-            f"--rate {options.rate:g} is more than the gateway lets {workers} addresses send "
-            f"({workers} x {limit}/s): raise kubernetes.bench_workers, or "
-            "gateway.requests_per_second of the stack that is measured"
-        )
-
-
-def _plan(stack: Stack, state: Path, options: Options, address: str) -> Plan:
-    seed = read_seed(state)
-    key = ensure_secrets(state).get(OPERATOR, "token_key")
-    return options.plan(seed, _identities(stack, seed, options, key), (address, DOOR_PORT))
-
-
-def _identities(stack: Stack, seed: Seed, options: Options, key: str) -> list[Identity]:
-    """Sign tokens as log-ins do: a cluster's few addresses may not log in a thousand at once."""
-    now = int(time.time())
-    lasting = options.ramp + options.warmup + options.duration + GRACE_SECONDS
-    expires = now + int(lasting) + stack.kubernetes.timeout_seconds
-    common = {"iss": stack.tokens.issuer, "aud": stack.tokens.audience, "iat": now, "exp": expires}
-    return [
-        Identity(
-            id=user.id,
-            username=user.username,
-            token=SecretStr(
-                jwt.encode({**common, "sub": str(user.id), "sid": str(uuid4())}, key, "HS256")
-            ),
-        )
-        for user in seed.users[: min(options.users, MOST_ACCOUNTS)]
-    ]
-
-
-def _apply(kubectl: Kubectl, stack: Stack, plan: Plan, folder: Path) -> None:
-    labels = {"app.kubernetes.io/component": NAME, "app.kubernetes.io/part-of": "pulse"}
-    told = base64.b64encode(plan.model_dump_json().encode()).decode()
-    secret = {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {"name": NAME, "namespace": stack.kubernetes.namespace, "labels": labels},
-        "data": {"plan.json": told},
-    }
-    kubectl.run("delete", "jobs", "-l", f"app.kubernetes.io/component={NAME}", "--ignore-not-found")
-    kubectl.run("apply", *OWNER, "--filename=-", told=json.dumps(secret))
-    kubectl.run("apply", *OWNER, f"--kustomize={folder}")

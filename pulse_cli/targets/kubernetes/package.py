@@ -10,7 +10,7 @@ from pathlib import Path
 from pulse_cli.files import private_folder, write_private
 from pulse_cli.render import kubernetes
 from pulse_cli.stack.model import Stack
-from pulse_cli.targets.kubernetes.kubectl import Kubectl
+from pulse_cli.targets.kubernetes.kubectl import OWNER, Kubectl
 
 STACK = "pulse/stack"
 """The label by which a stack's objects are found again."""
@@ -74,9 +74,7 @@ class Package:
         """Apply the part that a selector finds; return the objects' names (`kind.group/name`)."""
         printed = kubectl.run(
             "apply",
-            "--server-side",
-            "--force-conflicts",
-            "--field-manager=pulse",
+            *OWNER,
             f"--kustomize={self.folder / 'stack'}",
             f"--selector={selector}",
             "--output=name",

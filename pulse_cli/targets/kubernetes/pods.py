@@ -12,6 +12,8 @@ from pulse_cli.targets.kubernetes.kubectl import Kubectl
 from pulse_cli.targets.kubernetes.rollout import NAME
 
 COMPONENT = "app.kubernetes.io/component"
+PART_OF_PULSE = "app.kubernetes.io/part-of=pulse"
+"""What finds all pods of a stack: a namespace holds one."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,8 @@ class Pod:
     state: str
     """`running` is ready; `done` is a job's end."""
     port: int | None
+    address: str | None
+    """Inside the cluster."""
     started: datetime | None
     restarts: int
 
@@ -75,6 +79,7 @@ def _pod(one: Mapping[str, Any]) -> Pod:
         kind=labels[COMPONENT],
         state=_state(status),
         port=ports[0] if ports else None,
+        address=status.get("podIP"),
         started=datetime.fromisoformat(started) if started else None,
         restarts=sum(c.get("restartCount", 0) for c in containers),
     )

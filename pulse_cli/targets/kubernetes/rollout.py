@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pulse_cli.errors import NotHealthy
 from pulse_cli.targets.kubernetes.kubectl import Kubectl
 from pulse_cli.targets.progress import Phase, Show, StartFailed
 
@@ -50,6 +51,50 @@ class Rollout:
         self.phase, self.note, self.ended = phase, note, time.monotonic()
 
 
+class Rollouts:
+    """The workloads that a selector finds, on their way."""
+
+    def __init__(
+        self,
+        kubectl: Kubectl,
+        selector: str,
+        clock: Callable[[], float] = time.monotonic,
+        jobs_run: bool = False,
+    ) -> None:
+        """Take what finds them; with `jobs_run` a Job has arrived when its pods run."""
+        self._kubectl = kubectl
+        self._selector = selector
+        self._clock = clock
+        self._jobs_run = jobs_run
+        self._seen: dict[tuple[str, str], Rollout] = {}
+
+    def look(self, show: Show = lambda _: None) -> bool:
+        """Look once; return whether all are rolled out. Raises `StartFailed`: one hangs."""
+        found = self._kubectl.items(f"{WORKLOADS},pods", "--selector", self._selector)
+        pods = [one for one in found if one["kind"] == "Pod"]
+        for workload in found:
+            if workload["kind"] == "Pod":
+                continue
+            key = workload["kind"], workload["metadata"]["name"]
+            rollout = self._seen.setdefault(key, Rollout(key[0], _named(workload)))
+            if rollout.ended == 0.0:
+                state = _running(workload) if self._jobs_run else _state(workload)
+                _look(rollout, state, workload, _pods_of(workload, pods), self._clock())
+        everything = list(self._seen.values())
+        show(everything)
+        failed = next((one for one in everything if one.phase is Phase.FAILED), None)
+        if failed is not None:
+            raise StartFailed(failed.name, _with_event(self._kubectl, failed))
+        return all(one.phase is not Phase.STARTING for one in everything)
+
+    def late(self, seconds: float, show: Show = lambda _: None) -> StartFailed:
+        """Return the failure of the first that has not arrived after so many seconds."""
+        late = next(one for one in self._seen.values() if one.phase is Phase.STARTING)
+        late.end(Phase.FAILED, f"{late.note or 'not ready'} (waited {seconds:.0f} s)")
+        show(list(self._seen.values()))
+        return StartFailed(late.name, _with_event(self._kubectl, late))
+
+
 def wait(
     kubectl: Kubectl,
     selector: str,
@@ -63,29 +108,29 @@ def wait(
         StartFailed: one hangs; it says why.
     """
     deadline = clock() + seconds
-    rollouts: dict[tuple[str, str], Rollout] = {}
-    while True:
-        found = kubectl.items(f"{WORKLOADS},pods", "--selector", selector)
-        pods = [one for one in found if one["kind"] == "Pod"]
-        workloads = [one for one in found if one["kind"] != "Pod"]
-        for workload in workloads:
-            key = workload["kind"], workload["metadata"]["name"]
-            rollout = rollouts.setdefault(key, Rollout(key[0], _named(workload)))
-            if rollout.ended == 0.0:
-                _look(rollout, workload, _pods_of(workload, pods), clock())
-        everything = list(rollouts.values())
-        show(everything)
-        failed = next((one for one in everything if one.phase is Phase.FAILED), None)
-        if failed is not None:
-            raise StartFailed(failed.name, _with_event(kubectl, failed))
-        waiting = [one for one in everything if one.phase is Phase.STARTING]
-        if not waiting:
-            return
+    rollouts = Rollouts(kubectl, selector, clock)
+    while not rollouts.look(show):
         if clock() >= deadline:
-            late = waiting[0]
-            late.end(Phase.FAILED, f"{late.note or 'not ready'} (waited {seconds:.0f} s)")
-            show(everything)
-            raise StartFailed(late.name, _with_event(kubectl, late))
+            raise rollouts.late(seconds, show)
+        time.sleep(POLL_SECONDS)
+
+
+def wait_gone(kubectl: Kubectl, selector: str, seconds: float) -> None:
+    """Wait until pods that end have gone.
+
+    Raises:
+        NotHealthy: one has not.
+    """
+    deadline = time.monotonic() + seconds
+    while ending := [
+        str(one["metadata"]["name"])
+        for one in kubectl.items("pods", "--selector", selector)
+        if one["metadata"].get("deletionTimestamp")
+    ]:
+        if time.monotonic() >= deadline:
+            raise NotHealthy(
+                f"{', '.join(ending)} has not ended in {kubectl} after {seconds:.0f} s"
+            )
         time.sleep(POLL_SECONDS)
 
 
@@ -95,8 +140,10 @@ def _named(workload: Object) -> str:
     return str(metadata["labels"][NAME] if workload["kind"] == "Job" else metadata["name"])
 
 
-def _look(rollout: Rollout, workload: Object, pods: Sequence[Object], now: float) -> None:
-    done, note = _state(workload)
+def _look(
+    rollout: Rollout, state: tuple[bool, str], workload: Object, pods: Sequence[Object], now: float
+) -> None:
+    done, note = state
     if done:
         rollout.end(Phase.READY)
         return
@@ -127,6 +174,13 @@ def _state(workload: Object) -> tuple[bool, str]:
         gone = status.get("replicas", 0) <= updated
     done = seen and gone and updated >= wanted and ready >= wanted
     return done, f"{min(updated, ready)} of {wanted} ready"
+
+
+def _running(job: Object) -> tuple[bool, str]:
+    """Whether all pods of a Job run, and how many do."""
+    status, wanted = job.get("status", {}), job["spec"]["parallelism"]
+    running = status.get("ready", 0) + status.get("succeeded", 0)
+    return running >= wanted, f"{running} of {wanted} pods run"
 
 
 def _trouble(workload: Object, pods: Iterable[Object]) -> tuple[bool, str]:

@@ -11,19 +11,24 @@ from pulse_cli.errors import ConfigError, NotHealthy
 from pulse_cli.files import private_folder, write_private
 from pulse_cli.output import people
 from pulse_cli.programs import connection_limit
+from pulse_cli.render.kubernetes.drain import DRAIN
 from pulse_cli.render.kubernetes.stores import explain_connections
 from pulse_cli.stack.load import recorded_stack
 from pulse_cli.stack.model import SERVICE_NAMES, ServiceName, Stack
 from pulse_cli.stack.secrets import ensure_secrets
 from pulse_cli.targets.changing import locked, undone_on_failure
 from pulse_cli.targets.kubernetes import credentials, logs, preflight, rollout
+from pulse_cli.targets.kubernetes.crash import crash
 from pulse_cli.targets.kubernetes.forward import reached
-from pulse_cli.targets.kubernetes.kubectl import Kubectl, current_context, find
+from pulse_cli.targets.kubernetes.kubectl import OWNER, Kubectl, current_context, find, kubectl_of
 from pulse_cli.targets.kubernetes.package import AFTER, BEFORE, MIGRATION, Package
-from pulse_cli.targets.kubernetes.pods import Pod, pods
+from pulse_cli.targets.kubernetes.pods import PART_OF_PULSE, Pod, pods
 from pulse_cli.targets.local.scaling import scaled
 from pulse_cli.targets.progress import Show
 from pulse_cli.targets.target import Line, Say, Status
+
+SPARE_SECONDS = 20
+"""Past its own grace until a pod that ends must have gone: its node tells the cluster late."""
 
 
 class Kubernetes:
@@ -70,7 +75,7 @@ class Kubernetes:
         with locked(self.state / "run"):
             before = self._running()
             stack = self._placed(configured, before)
-            kubectl = _kubectl(stack)
+            kubectl = kubectl_of(stack)
             preflight.check(stack, kubectl, self._package)
             say(f"into {kubectl}, overlay {stack.kubernetes.overlay}")
             self._package.write(stack)
@@ -99,7 +104,7 @@ class Kubernetes:
 
     def status(self) -> list[Status]:
         """Return every pod as it is now. Raises `NotHealthy` when nothing runs."""
-        kubectl = _kubectl(self.running())
+        kubectl = kubectl_of(self.running())
         return [
             Status(
                 name=one.name,
@@ -121,7 +126,7 @@ class Kubernetes:
             NotHealthy: nothing runs, or a pod is not ready or cannot be reached.
         """
         stack = self.running()
-        return reached(stack, _kubectl(stack), self._selector)
+        return reached(stack, kubectl_of(stack), PART_OF_PULSE)
 
     def restart(self, names: Sequence[str], show: Show) -> None:
         """Replace the pods of workloads one after the other; none named means all.
@@ -131,7 +136,7 @@ class Kubernetes:
             NotHealthy: nothing runs, or a new pod did not become ready.
         """
         stack = self.running()
-        kubectl = _kubectl(stack)
+        kubectl = kubectl_of(stack)
         with locked(self.state / "run"):
             workloads = self._workloads(kubectl)
             chosen = [_base(name, workloads) for name in names] or list(workloads)
@@ -147,7 +152,7 @@ class Kubernetes:
             NotHealthy: nothing runs, or a new pod did not become ready.
         """
         old = self.running()
-        kubectl = _kubectl(old)
+        kubectl = kubectl_of(old)
         with locked(self.state / "run"):
             new = self._scaled(old, service, replicas)
             scales_itself = new.kubernetes.overlay != "dev"
@@ -159,30 +164,35 @@ class Kubernetes:
             if now < replicas or not scales_itself:
                 kubectl.run("scale", f"deployment/{service}", f"--replicas={replicas}")
             self._wait(new, kubectl, f"{rollout.NAME}={service}", show)
+            if not scales_itself:
+                rollout.wait_gone(
+                    kubectl, f"{rollout.NAME}={service}", DRAIN.service + SPARE_SECONDS
+                )
             self._write_record(new)
         return new
 
     def kill(self, name: str) -> None:
-        """Delete a pod without any grace; its workload makes another.
+        """Make the process of a service's pod crash; its node starts it again.
 
         Raises:
             ConfigError: there is no such pod.
-            NotHealthy: nothing runs.
+            NotHealthy: nothing runs, or the process goes on.
+            Unusable: kubectl may not run anything in pods.
         """
-        kubectl = _kubectl(self.running())
+        kubectl = kubectl_of(self.running())
         one = next((pod for pod in self._pods(kubectl) if pod.name == name), None)
         if one is None:
             raise ConfigError(f"the stack has no pod {name!r}; see: pulse status")
-        kubectl.run("delete", "pod", one.pod, "--grace-period=0", "--force", "--wait=false")
+        crash(kubectl, one)
 
     def ready(self, name: str) -> bool:
         """Whether a service's instance gets requests."""
-        kubectl = _kubectl(self.running())
+        kubectl = kubectl_of(self.running())
         return any(pod.name == name and pod.ready for pod in self._pods(kubectl))
 
     def log(self, name: str) -> str:
         """Return the command that prints a workload's log."""
-        words = _kubectl(self._running() or Stack()).words
+        words = kubectl_of(self._running() or Stack()).words
         return " ".join((*words, "logs", "--selector", f"{rollout.NAME}={name}"))
 
     def last_lines(self, name: str, count: int) -> list[str]:
@@ -194,8 +204,8 @@ class Kubernetes:
         if stack is None:
             return []
         app = name.removesuffix("-canary")
-        selector = f"{self._selector},{rollout.NAME}={app}"
-        return logs.last_lines(_kubectl(stack), selector, count)
+        selector = f"{PART_OF_PULSE},{rollout.NAME}={app}"
+        return logs.last_lines(kubectl_of(stack), selector, count)
 
     def lines(
         self, configured: Stack, names: Sequence[str], count: int, follow: bool
@@ -206,13 +216,9 @@ class Kubernetes:
             ConfigError: a name is not a workload or pod of the stack.
             NotHealthy: nothing runs: the logs of pods go with them.
         """
-        kubectl = _kubectl(self.running())
+        kubectl = kubectl_of(self.running())
         chosen = logs.choose(self._pods(kubectl), names)
-        yield from logs.lines(kubectl, self._selector, chosen, count, follow)
-
-    @property
-    def _selector(self) -> str:
-        return "app.kubernetes.io/part-of=pulse"
+        yield from logs.lines(kubectl, PART_OF_PULSE, chosen, count, follow)
 
     def _running(self) -> Stack | None:
         return recorded_stack(self._place)
@@ -223,7 +229,7 @@ class Kubernetes:
             write_private(file, stack.model_dump_json(indent=2))
 
     def _pods(self, kubectl: Kubectl) -> list[Pod]:
-        return pods(kubectl, self._selector)
+        return pods(kubectl, PART_OF_PULSE)
 
     def _placed(self, configured: Stack, before: Stack | None) -> Stack:
         """Return the configured stack where it runs or shall run, as it was scaled."""
@@ -234,7 +240,7 @@ class Kubernetes:
         was = before.kubernetes
         if wanted.namespace != was.namespace or wanted.context not in (None, was.context):
             raise ConfigError(
-                f"this folder's stack runs in {_kubectl(before)}, and the configuration names "
+                f"this folder's stack runs in {kubectl_of(before)}, and the configuration names "
                 f"another place; stop it first: pulse down"
             )
         services: dict[str, object] = {}
@@ -252,34 +258,29 @@ class Kubernetes:
     def _make_namespace(self, kubectl: Kubectl) -> None:
         kubectl.run(
             "apply",
-            "--server-side",
-            "--force-conflicts",
-            "--field-manager=pulse",
+            *OWNER,
             f"--filename={self._package.folder / 'package' / 'base' / 'namespace.yaml'}",
         )
 
     def _roll_out(self, stack: Stack, kubectl: Kubectl, show: Show) -> None:
         if stack.kubernetes.secret_store is None or stack.kubernetes.overlay == "dev":
             secrets = credentials.manifests(stack, ensure_secrets(self.state), self._package.labels)
-            kubectl.run(
-                "apply", "--server-side", "--force-conflicts", "--field-manager=pulse",
-                "--filename=-", told=secrets,
-            )  # fmt: skip
+            kubectl.run("apply", *OWNER, "--filename=-", told=secrets)
         applied = self._package.apply(kubectl, BEFORE)
-        self._wait(stack, kubectl, f"{self._selector},{BEFORE}", show)
+        self._wait(stack, kubectl, f"{PART_OF_PULSE},{BEFORE}", show)
         # A Job cannot be changed, only made anew; what it has done it does not do again.
         kubectl.run("delete", "jobs", "-l", MIGRATION, "--ignore-not-found")
         applied |= self._package.apply(kubectl, MIGRATION)
-        self._wait(stack, kubectl, f"{self._selector},{MIGRATION}", show)
+        self._wait(stack, kubectl, f"{PART_OF_PULSE},{MIGRATION}", show)
         applied |= self._package.apply(kubectl, AFTER)
-        self._wait(stack, kubectl, f"{self._selector},{AFTER}", show)
+        self._wait(stack, kubectl, f"{PART_OF_PULSE},{AFTER}", show)
         self._package.remove_stale(kubectl, applied)
 
     def _wait(self, stack: Stack, kubectl: Kubectl, selector: str, show: Show) -> None:
         rollout.wait(kubectl, selector, show, stack.kubernetes.timeout_seconds)
 
     def _delete(self) -> int:
-        kubectl = _kubectl(self.running())
+        kubectl = kubectl_of(self.running())
         running = len(self._pods(kubectl))
         count = self._package.delete(kubectl)
         people().print(f"deleted {count} objects in {kubectl}; its volumes stay", soft_wrap=True)
@@ -312,13 +313,6 @@ class Kubernetes:
             return Stack.model_validate_json(self._configured.read_bytes())
         except (FileNotFoundError, ValidationError):
             return None
-
-
-def _kubectl(stack: Stack) -> Kubectl:
-    context = stack.kubernetes.context
-    return Kubectl(
-        context if context is not None else current_context(), stack.kubernetes.namespace
-    )
 
 
 def _how_to_reach(stack: Stack, kubectl: Kubectl) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 import psutil
@@ -78,6 +78,15 @@ def host_of(stack: Stack, name: str) -> str:
         "rabbitmq": stack.rabbitmq.host,
     }
     return hosts.get(name, LOOPBACK)
+
+
+def any_free(but: Collection[int]) -> int:
+    """Return a port of loopback that is free now and not among `but`. Raises `OSError`."""
+    for _ in range(ATTEMPTS):
+        port = random.choice(ISOLATED_PORTS)  # noqa: S311 - not a secret
+        if port not in but and is_free(LOOPBACK, port):
+            return port
+    raise OSError("no free port was found")
 
 
 def isolated(stack: Stack) -> Stack:
