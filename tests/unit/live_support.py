@@ -99,7 +99,7 @@ async def listening(
 
 
 async def text_of(frames: Any) -> str:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         return str((await anext(frames)).data.text)
 
 
