@@ -75,6 +75,7 @@ def settings(stack: Stack, where: Surroundings) -> dict[str, str]:
         # What a service is told, whatever nginx takes a request for (repeat.lua.j2).
         "nginx_proxy_set": "$client_method $request_method",
         "nginx_proxy_proxy_method": "$client_method",
+        **_proxies(stack),
         "dns_order": "LAST,A,CNAME",
         "dns_valid_ttl": "2",
         "dns_stale_ttl": "2",
@@ -84,6 +85,17 @@ def settings(stack: Stack, where: Surroundings) -> dict[str, str]:
         "proxy_error_log": "/dev/stderr",
         "status_access_log": "off",
         "status_error_log": "/dev/stderr",
+    }
+
+
+def _proxies(stack: Stack) -> dict[str, str]:
+    trusted = stack.gateway.trusted_proxies
+    if not trusted:
+        return {}
+    return {
+        "trusted_ips": ",".join(map(str, trusted)),
+        "real_ip_header": policies.CLIENT_HEADER,
+        "real_ip_recursive": "on",
     }
 
 

@@ -46,6 +46,9 @@ HEALTH_SECONDS = 1
 UNHEALTHY_AFTER = 2
 """Failed health checks, or failed connections of requests, until an instance is left out."""
 
+CLIENT_HEADER = "X-Forwarded-For"
+"""Tells a service the address of its client; and the gateway, where it trusts who says so."""
+
 FORGED = (
     "Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Proto",
     "X-Forwarded-Path", "X-Forwarded-Prefix", "X-Real-IP", "X-Client-IP", "True-Client-IP",
@@ -135,7 +138,8 @@ class Gateway(Frozen):
     admin_port: Port = 8001
     """Where its metrics are, for Prometheus."""
     requests_per_second: Annotated[int, Field(ge=1, le=1_000_000)] = 50
-    """Sustained; up to twice as many at once."""
+    """Sustained, and at once; in no second are twice as many exceeded, for Kong counts by the clock
+    and Envoy refills as time passes."""
     logins_per_second: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     """The same of log-ins alone; by default a tenth, and at least one."""
     max_body_bytes: Annotated[int, Field(ge=1024, le=1 << 30)] = 1_048_576
@@ -145,6 +149,10 @@ class Gateway(Frozen):
     """Who may call anything but `/health/…`; by default everybody."""
     deny: tuple[Network, ...] = ()
     """Who may call nothing, even if allowed."""
+    trusted_proxies: tuple[Network, ...] = ()
+    """Load balancers before the gateway, whose `X-Forwarded-For` tells who the client is: read from
+    its end, the first address that is not theirs. By default nobody's, and the client is the peer.
+    Of what else they forward nothing is believed."""
     timeout_seconds: Annotated[float, Field(gt=0)] = 30.0
     websocket_idle_seconds: Annotated[float, Field(ge=60)] = 300.0
     """How long a WebSocket may be silent. Messaging sends a ping every 20 s."""
@@ -216,7 +224,13 @@ class Gateway(Frozen):
                     raise ValueError(
                         f"gateway.allow has {allowed} and gateway.deny {denied}, which shuts it out"
                     )
-        for name in ("allow", "deny", "cors_origins"):
+        whole = next((one for one in self.trusted_proxies if one.prefixlen == 0), None)
+        if whole is not None:
+            raise ValueError(
+                f"gateway.trusted_proxies has {whole}: everybody could choose the address that "
+                "limits and lists go by; name the load balancers' own networks"
+            )
+        for name in ("allow", "deny", "trusted_proxies", "cors_origins"):
             values = getattr(self, name)
             twice = next((one for i, one in enumerate(values) if one in values[:i]), None)
             if twice is not None:

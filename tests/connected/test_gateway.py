@@ -16,7 +16,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
 from pulse_cli.render.local import render_gateway
-from pulse_cli.stack.gateway import Gateway
+from pulse_cli.stack.gateway import FORGED, Gateway
 from pulse_cli.stack.model import ROUTES, Route, ServiceName, Stack
 from pulse_cli.targets.local.ports import isolated
 from pulse_cli.targets.local.programs import description_folder
@@ -39,7 +39,8 @@ async def gateway(
         requests_per_second=RATE,
         max_body_bytes=MAX_BODY,
         cors_origins=("http://app.test",),
-        deny=("127.9.0.0/16",),
+        deny=("127.9.0.0/16", "198.51.100.0/24"),
+        trusted_proxies=("127.8.0.0/16", "192.0.2.0/24"),
         timeout_seconds=1,
     )
     state = tmp_path_factory.mktemp("gateway")
@@ -194,7 +195,7 @@ async def test_each_client_address_has_its_own_budget(
             refills = int(time.monotonic() - began) + 1
             assert (await modest.get("/health/posts")).status_code == 200
         over = [a for a in answers if a.status_code == 429]
-        assert RATE <= len(answers) - len(over) <= (2 + refills) * RATE
+        assert RATE <= len(answers) - len(over) <= (1 + refills) * RATE
         refused(over[0], 429, "gateway_rate_limited")
         assert over[0].headers["retry-after"] == "1"
         forged = {"X-Forwarded-For": "10.1.1.1", "X-Envoy-External-Address": "10.1.1.1"}
@@ -228,6 +229,57 @@ async def test_forged_headers_do_not_reach_a_service(
     assert "6.6.6.6" not in seen.values()
     assert seen["x-forwarded-for"] == address
     assert "x-user-id" not in seen
+
+
+# Who is asking, behind a proxy
+
+PROXY = "127.8.0.1"
+
+
+@pytest.mark.parametrize(
+    ("source", "said", "believed"),
+    [
+        (PROXY, "203.0.113.7", "203.0.113.7"),
+        (PROXY, "6.6.6.6, 203.0.113.7", "203.0.113.7"),
+        (PROXY, "6.6.6.6, 203.0.113.7, 192.0.2.9", "203.0.113.7"),
+        (PROXY, "2001:db8::7", "2001:db8::7"),
+        (PROXY, None, PROXY),
+        ("127.7.0.1", "203.0.113.7", "127.7.0.1"),
+        ("127.7.0.1", "127.8.0.2", "127.7.0.1"),
+    ],
+)
+async def test_an_address_is_believed_of_trusted_proxies_alone(
+    gateway: Running, source: str, said: str | None, believed: str
+) -> None:
+    told = {"X-Forwarded-For": said} if said else {}
+    async with client_at(gateway, source) as client:
+        answer = await client.get("/api/v1/users/me", headers=gateway.bearer() | told)
+    assert answer.json()["headers"]["x-forwarded-for"] == believed
+
+
+async def test_nothing_else_is_believed_of_a_proxy(gateway: Running) -> None:
+    forged = dict.fromkeys(FORGED, "6.6.6.6") | {"X-Forwarded-For": "203.0.113.8"}
+    async with client_at(gateway, PROXY) as client:
+        answer = await client.get("/api/v1/users/me", headers=gateway.bearer() | forged)
+    seen = answer.json()["headers"]
+    assert "6.6.6.6" not in seen.values()
+    assert seen["x-forwarded-for"] == "203.0.113.8"
+    assert seen["x-forwarded-proto"] == "http"
+    assert not [name for name in seen if name.startswith("x-envoy-")]
+
+
+async def test_lists_and_limits_are_of_the_client_behind_a_proxy(gateway: Running) -> None:
+    async with client_at(gateway, PROXY) as client:
+        denied = {"X-Forwarded-For": "198.51.100.1"}
+        refused(await client.get("/health/posts", headers=denied), 403, "gateway_forbidden")
+        many = [{"X-Forwarded-For": f"203.0.113.{i + 20}"} for i in range(4 * RATE)]
+        answers = [await client.get("/health/posts", headers=each) for each in many]
+        assert {answer.status_code for answer in answers} == {200}
+        one = [{"X-Forwarded-For": f"10.0.0.{i}, 203.0.113.9"} for i in range(8 * RATE)]
+        answers = [await client.get("/health/posts", headers=each) for each in one]
+        assert 429 in {answer.status_code for answer in answers}
+    async with client_at(gateway, "127.7.0.2") as stranger:
+        assert (await stranger.get("/health/posts", headers=denied)).status_code == 200
 
 
 # What is asked

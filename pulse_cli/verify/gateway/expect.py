@@ -17,10 +17,12 @@ class Seen(NamedTuple):
     """What was seen of a policy, in a few words, and whether it was what is promised."""
 
     said: str
-    well: bool
+    well: bool | None
+    """None when it cannot be told from here."""
 
 
 PROBLEM = "application/problem+json"
+RATE_LIMITED = "gateway_rate_limited"
 TELLTALE = ("x-kong-", "x-envoy-", "kong-")
 """How headers begin that tell which gateway this is."""
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, ip_address
+from ipaddress import IPv4Address, IPv4Network, ip_address
 from typing import Literal
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -25,6 +25,11 @@ NOBODY = str(UUID(int=0))
 
 OWN_NETWORK = IPv4Address("127.62.0.0")
 """From here on, the addresses that a gateway on loopback is asked from."""
+
+BENCHMARKS = IPv4Network("198.18.0.0/15")
+"""Addresses that are nobody's (RFC 2544), for clients that a proxy tells of."""
+
+MOST_CLIENTS = 1 << 16
 
 TOKEN_SECONDS = 300
 TIMEOUT_SECONDS = 10.0
@@ -95,7 +100,8 @@ class Subject:
         first = int(OWN_NETWORK) + random.randrange(1, 1 << 16)  # noqa: S311 - runs side by side
         while True:
             address = str(IPv4Address(first))
-            yield address if self.may_ask_from(address) and self.admits(address) else None
+            usable = self.admits(address) and not self.trusts(address)
+            yield address if usable and self.may_ask_from(address) else None
             first += 1
 
     def may_ask_from(self, address: str) -> bool:
@@ -112,6 +118,26 @@ class Subject:
         asking = ip_address(address)
         allowed = not self.gateway.allow or any(asking in one for one in self.gateway.allow)
         return allowed and not any(asking in one for one in self.gateway.deny)
+
+    def trusts(self, address: str) -> bool:
+        """Whether an address is that of a proxy which tells who its client is."""
+        return any(ip_address(address) in one for one in self.gateway.trusted_proxies)
+
+    def proxy(self) -> str | None:
+        """Return the address of a trusted proxy that can be asked from, if any can."""
+        candidates = (
+            str(one[1] if one.num_addresses > 1 else one[0]) for one in self.gateway.trusted_proxies
+        )
+        return next((one for one in candidates if self.may_ask_from(one)), None)
+
+    def clients(self) -> Iterator[str]:
+        """Yield addresses that the lists let in, for a proxy to tell as those of its clients."""
+        for network in self.gateway.allow or (BENCHMARKS,):
+            first = random.randrange(network.num_addresses)  # noqa: S311 - runs side by side
+            for offset in range(min(network.num_addresses, MOST_CLIENTS)):
+                address = str(network[(first + offset) % network.num_addresses])
+                if self.admits(address) and not self.trusts(address):
+                    yield address
 
     def outsider(self, listed: Literal["allow", "deny"]) -> str | None:
         """Return an address that this list shuts out and that can be asked from, if any can."""
