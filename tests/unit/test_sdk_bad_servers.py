@@ -29,6 +29,7 @@ from pulse_sdk import (
     UnreadableAnswer,
     _flow,
 )
+from tests.ports import closed_port
 from tests.unit.sdk_servers import answer, ask, listening
 from tests.unit.sdk_support import ID, POST, Caller, Server, tokens
 
@@ -84,9 +85,7 @@ async def test_a_server_that_says_nothing_times_out(caller: Caller) -> None:
 
 
 async def test_nobody_listening_is_a_failed_connection(caller: Caller) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    with pytest.raises(ConnectionFailed, match="3 attempts"):
+    with closed_port() as port, pytest.raises(ConnectionFailed, match="3 attempts"):
         await ask(caller, f"http://127.0.0.1:{port}", retries=2)
     with pytest.raises(ConnectionFailed, match="no answer from"):
         await ask(caller, "http://pulse.invalid")
