@@ -14,7 +14,6 @@ from pulse_sdk import AsyncPulse, Pulse
 from pulse_sdk._areas import Areas
 from pulse_sdk._client import BaseClient
 from pulse_sdk.client import AsyncPulseOptions, PulseOptions
-from pulse_sdk.paging import Listing
 from pulse_sdk.resources._base import Resource
 from pulse_sdk.testing import FakePulse
 
@@ -46,7 +45,6 @@ def write(folder: Path) -> None:
             del method.__wrapped__
             setattr(area, name, method)
         area.__doc__ = f"{area.__doc__}{_EACH_CLIENT}"
-        vars(sys.modules[area.__module__])["Listing"] = Listing  # to link what they return
     for client in (Pulse, AsyncPulse):
         inherited = {name: vars(BaseClient)[name] for name in _public(BaseClient)}
         for name, member in {**shown, **inherited}.items():

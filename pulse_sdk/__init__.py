@@ -83,9 +83,18 @@ _ELSEWHERE = {
     "Tokens": "contract.users",
 }
 
+_MODULES = frozenset(
+    {
+        *("auth", "backoff", "breaker", "contract", "errors", "hooks", "options", "paging", "raw"),
+        *("realtime", "testing"),
+    }
+)
+
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used, so that importing the contract stays cheap."""
+    """Import what is public when it is first used, so that importing the contract stays cheap."""
+    if name in _MODULES:
+        return import_module(f"pulse_sdk.{name}")
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module = import_module(f"pulse_sdk.{_ELSEWHERE.get(name, 'errors')}")
@@ -94,4 +103,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, *_MODULES})

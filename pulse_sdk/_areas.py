@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from typing import Self
@@ -24,17 +24,11 @@ if TYPE_CHECKING:
 class Kind:
     """What the methods of the areas are like with one kind of client."""
 
-    returns: Mapping[str, tuple[str, bool]]
-    """What they return and whether it is awaited, by the client's method that takes the call.
+    returns: Mapping[str, tuple[Any, bool]]
+    """What they return the answer's model in (None: as it is) and whether that is awaited.
 
-    `{}` stands for the model of the answer.
+    By the client's method that takes the call.
     """
-
-
-BLOCKING = Kind({"send": ("{}", False), "list": ("Listing[{}]", False)})
-ASYNCHRONOUS = Kind({"send": ("{}", True), "list": ("AsyncListing[{}]", False)})
-RAW = Kind({"send": ("Answer[{}]", False), "list": ("Answer[{}]", False)})
-ASYNCHRONOUS_RAW = Kind({"send": ("Answer[{}]", True), "list": ("Answer[{}]", True)})
 
 
 class Areas:

@@ -6,24 +6,21 @@ from collections.abc import Coroutine, Generator, Mapping
 from copy import copy
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 from weakref import WeakSet
 
+import httpx
+
+import pulse_sdk
 from pulse_sdk._areas import Areas
+from pulse_sdk._flow import Flow
+from pulse_sdk.options import Retries
 
 if TYPE_CHECKING:
-    from types import TracebackType
-    from typing import Self
+    import pulse_sdk.realtime
 
-    import httpx
-
-    from pulse_sdk._flow import Flow
-    from pulse_sdk.client import AsyncPulse
-    from pulse_sdk.contract.users import Tokens
-    from pulse_sdk.options import Retries
-    from pulse_sdk.realtime import Realtime
-
-AsyncPulseT = TypeVar("AsyncPulseT", bound="AsyncPulse")
+AsyncPulseT = TypeVar("AsyncPulseT", bound="pulse_sdk.AsyncPulse")
 
 
 class BaseClient(Areas):
@@ -38,7 +35,7 @@ class BaseClient(Areas):
         self._listening: WeakSet[Any] = WeakSet()
 
     @property
-    def tokens(self) -> Tokens | None:
+    def tokens(self) -> pulse_sdk.Tokens | None:
         """The log-in's tokens as they are now, to be stored and given to a client's `token` later.
 
         Their JSON (`model_dump_json`) shows them, `repr` does not. None when nobody is logged in.
@@ -80,7 +77,7 @@ class BaseClient(Areas):
         return view
 
     @cached_property
-    def realtime(self) -> Realtime[Self]:
+    def realtime(self) -> pulse_sdk.realtime.Realtime[Self]:
         """Messages as they are sent."""
         from pulse_sdk.realtime import Realtime
 
@@ -93,7 +90,7 @@ class BaseClient(Areas):
 class LogIn(Generic[AsyncPulseT]):
     """A log-in on its way; awaiting it, or `async with`, gives the client."""
 
-    def __init__(self, client: AsyncPulseT, call: Coroutine[Any, Any, Tokens]) -> None:
+    def __init__(self, client: AsyncPulseT, call: Coroutine[Any, Any, pulse_sdk.Tokens]) -> None:
         self._client = client
         self._call = call
 

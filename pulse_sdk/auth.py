@@ -20,15 +20,13 @@ import math
 import os
 import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeAlias, runtime_checkable
+from typing import Any, NoReturn, Protocol, TypeAlias, runtime_checkable
 
 from pydantic import SecretStr
 
+import pulse_sdk
 from pulse_sdk._call import header_text
 from pulse_sdk.errors import InvalidInput
-
-if TYPE_CHECKING:
-    from pulse_sdk.contract.users import Tokens
 
 _MARGIN = 60.0
 """Seconds before its end at which an access token is renewed, or a fifth of its life if less."""
@@ -63,10 +61,10 @@ class AsyncTokenSource(Protocol):
         ...
 
 
-OnTokens: TypeAlias = Callable[["Tokens | None"], object]
+OnTokens: TypeAlias = Callable[["pulse_sdk.Tokens | None"], object]
 """Told each new pair of tokens before any call uses it, and None after a log-out."""
 
-AsyncOnTokens: TypeAlias = Callable[["Tokens | None"], Awaitable[object] | object]
+AsyncOnTokens: TypeAlias = Callable[["pulse_sdk.Tokens | None"], Awaitable[object] | object]
 """The same for `AsyncPulse`, which awaits what it returns."""
 
 
@@ -78,7 +76,9 @@ class Credentials:
 
     __slots__ = ("_access_token", "_due_at", "_ends_at", "_pid", "_refresh_token", "source")
 
-    def __init__(self, token: str | Tokens | TokenSource | AsyncTokenSource | None = None) -> None:
+    def __init__(
+        self, token: str | pulse_sdk.Tokens | TokenSource | AsyncTokenSource | None = None
+    ) -> None:
         self._access_token: SecretStr | None = None
         self._refresh_token: SecretStr | None = None
         self._due_at = self._ends_at = math.inf
@@ -113,7 +113,7 @@ class Credentials:
         return self._refresh_token is not None and self._pid != os.getpid()
 
     @property
-    def tokens(self) -> Tokens | None:
+    def tokens(self) -> pulse_sdk.Tokens | None:
         """Both tokens and the seconds left, to be stored; None when there is no refresh token."""
         access, refresh = self._access_token, self.refresh_token
         if access is None or refresh is None:
@@ -123,7 +123,7 @@ class Credentials:
         left = max(0, int(min(self._ends_at - time.monotonic(), 2**31)))
         return Tokens(access_token=access, refresh_token=refresh, expires_in=left)
 
-    def keep(self, tokens: Tokens) -> None:
+    def keep(self, tokens: pulse_sdk.Tokens) -> None:
         """Act with these tokens, just received, from now on.
 
         Their end is measured from now on a monotonic clock, whatever this machine's says.
@@ -140,7 +140,7 @@ class Credentials:
         # One that seems over already, on a clock that may be wrong, is for the server to judge.
         self._act_with(access_token, left if left > 0 else math.inf, life)
 
-    def _resume(self, tokens: Tokens) -> None:
+    def _resume(self, tokens: pulse_sdk.Tokens) -> None:
         """Act with tokens that were stored a while ago."""
         access = tokens.access_token.get_secret_value()
         left, life = _left(access)

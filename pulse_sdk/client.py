@@ -6,12 +6,15 @@ import inspect
 import time
 from collections.abc import Generator, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypedDict, TypeVar, Unpack
 
 import httpx
 from pydantic import BaseModel
 
-from pulse_sdk._areas import ASYNCHRONOUS, BLOCKING
+import pulse_sdk
+from pulse_sdk._areas import Kind
+from pulse_sdk._call import Call
 from pulse_sdk._client import BaseClient, LogIn
 from pulse_sdk._connection import Connection, checked
 from pulse_sdk._flow import (
@@ -25,7 +28,9 @@ from pulse_sdk._flow import (
     TellTokens,
     secret,
 )
-from pulse_sdk.auth import Credentials
+from pulse_sdk.auth import AsyncOnTokens, AsyncTokenSource, Credentials, OnTokens, TokenSource
+from pulse_sdk.breaker import Breaker
+from pulse_sdk.contract.common import Page
 from pulse_sdk.errors import InvalidInput
 from pulse_sdk.hooks import Hooks
 from pulse_sdk.options import Options, Retries
@@ -33,18 +38,10 @@ from pulse_sdk.paging import AsyncListing, Listing
 from pulse_sdk.raw import AsyncRawPulse, RawPulse
 
 if TYPE_CHECKING:
-    from types import TracebackType
-    from typing import Self, Unpack
-
-    from pulse_sdk._call import Call
-    from pulse_sdk.auth import AsyncOnTokens, AsyncTokenSource, OnTokens, TokenSource
-    from pulse_sdk.breaker import Breaker
-    from pulse_sdk.contract.common import Page
-    from pulse_sdk.contract.users import Tokens
-    from pulse_sdk.realtime import AsyncFrames, Frames
+    import pulse_sdk.realtime
 
 T = TypeVar("T")
-PageT = TypeVar("PageT", bound="Page[Any]")
+PageT = TypeVar("PageT", bound=Page[Any])
 FrameT = TypeVar("FrameT", bound=BaseModel)
 
 
@@ -96,13 +93,13 @@ class Pulse(BaseClient):
         InvalidInput: A value that cannot be used.
     """
 
-    _kind = BLOCKING
+    _kind = Kind({"send": (None, False), "list": (Listing, False)})
 
     def __init__(
         self,
         base_url: str,
         *,
-        token: str | Tokens | TokenSource | None = None,
+        token: str | pulse_sdk.Tokens | TokenSource | None = None,
         timeout: float | httpx.Timeout | None = None,
         deadline: float | None = None,
         retries: Retries | int | None = None,
@@ -161,7 +158,7 @@ class Pulse(BaseClient):
 
     def listen(
         self, kinds: tuple[type[FrameT], ...], after: int | None, heartbeat: float
-    ) -> Frames[FrameT]:
+    ) -> pulse_sdk.realtime.Frames[FrameT]:
         """Frames of some kinds from the WebSocket."""
         from pulse_sdk.realtime import Frames
 
@@ -251,13 +248,13 @@ class AsyncPulse(BaseClient):
         InvalidInput: A value that cannot be used.
     """
 
-    _kind = ASYNCHRONOUS
+    _kind = Kind({"send": (None, True), "list": (AsyncListing, False)})
 
     def __init__(
         self,
         base_url: str,
         *,
-        token: str | Tokens | TokenSource | AsyncTokenSource | None = None,
+        token: str | pulse_sdk.Tokens | TokenSource | AsyncTokenSource | None = None,
         timeout: float | httpx.Timeout | None = None,
         deadline: float | None = None,
         retries: Retries | int | None = None,
@@ -310,7 +307,7 @@ class AsyncPulse(BaseClient):
 
     def listen(
         self, kinds: tuple[type[FrameT], ...], after: int | None, heartbeat: float
-    ) -> AsyncFrames[FrameT]:
+    ) -> pulse_sdk.realtime.AsyncFrames[FrameT]:
         """Frames of some kinds from the WebSocket."""
         from pulse_sdk.realtime import AsyncFrames
 

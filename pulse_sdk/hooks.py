@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from pulse_sdk.errors import PulseError
+from pulse_sdk.errors import PulseError
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,16 +7,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 import httpx
 
 from pulse_sdk.backoff import Backoff
+from pulse_sdk.breaker import Breaker
 from pulse_sdk.errors import AnswerError, CircuitOpen, InvalidInput, PulseError
 from pulse_sdk.hooks import Hooks
-
-if TYPE_CHECKING:
-    from pulse_sdk.breaker import Breaker
 
 DEFAULT_TIMEOUT = 10.0
 """Seconds to connect, and between two pieces of an answer."""

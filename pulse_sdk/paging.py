@@ -13,16 +13,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pulse_sdk._call import Call
+from pulse_sdk.contract.common import Page
 from pulse_sdk.errors import unreadable
 
-if TYPE_CHECKING:
-    from pulse_sdk.contract.common import Page
-
 Item = TypeVar("Item")
-PageT_co = TypeVar("PageT_co", bound="Page[Any]", covariant=True)
+PageT_co = TypeVar("PageT_co", bound=Page[Any], covariant=True)
 
 
 class Listing(Generic[PageT_co]):

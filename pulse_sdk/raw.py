@@ -9,19 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-from pulse_sdk._areas import ASYNCHRONOUS_RAW, RAW, Areas
-
-if TYPE_CHECKING:
-    from pulse_sdk._call import Call
-    from pulse_sdk.client import AsyncPulse, Pulse
-    from pulse_sdk.contract.common import Page
-    from pulse_sdk.hooks import Reply
+import pulse_sdk
+from pulse_sdk._areas import Areas, Kind
+from pulse_sdk._call import Call
+from pulse_sdk.contract.common import Page
+from pulse_sdk.hooks import Reply
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
-PageT = TypeVar("PageT", bound="Page[Any]")
+PageT = TypeVar("PageT", bound=Page[Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +49,9 @@ class Answer(Generic[T_co]):
 class RawPulse(Areas):
     """The areas of a `Pulse`, with methods that return an `Answer`."""
 
-    _kind = RAW
+    _kind = Kind({"send": (Answer, False), "list": (Answer, False)})
 
-    def __init__(self, client: Pulse) -> None:
+    def __init__(self, client: pulse_sdk.Pulse) -> None:
         self._client = client
 
     def send(self, call: Call[T]) -> Answer[T]:
@@ -68,9 +66,9 @@ class RawPulse(Areas):
 class AsyncRawPulse(Areas):
     """The areas of an `AsyncPulse`, with methods that return an `Answer`."""
 
-    _kind = ASYNCHRONOUS_RAW
+    _kind = Kind({"send": (Answer, True), "list": (Answer, True)})
 
-    def __init__(self, client: AsyncPulse) -> None:
+    def __init__(self, client: pulse_sdk.AsyncPulse) -> None:
         self._client = client
 
     async def send(self, call: Call[T]) -> Answer[T]:

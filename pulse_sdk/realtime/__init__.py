@@ -24,8 +24,9 @@ where it was.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, overload
+from typing import Any, overload
 
+import pulse_sdk
 from pulse_sdk.contract.messaging import (
     ErrorFrame,
     MessageFrame,
@@ -35,9 +36,6 @@ from pulse_sdk.contract.messaging import (
 from pulse_sdk.contract.notifications import NotificationFrame
 from pulse_sdk.realtime._iterators import AsyncFrames, Frames
 from pulse_sdk.resources._base import ClientT_co, Resource
-
-if TYPE_CHECKING:
-    from pulse_sdk.client import AsyncPulse, Pulse
 
 __all__ = ["AsyncFrames", "Frames", "LiveFrame", "Realtime"]
 
@@ -56,16 +54,21 @@ class Realtime(Resource[ClientT_co]):
 
     @overload
     def messages(
-        self: Realtime[Pulse], *, after: int | None = None, heartbeat: float = DEFAULT_HEARTBEAT
+        self: Realtime[pulse_sdk.Pulse],
+        *,
+        after: int | None = None,
+        heartbeat: float = DEFAULT_HEARTBEAT,
     ) -> Frames[MessageFrame]: ...
     @overload
     def messages(
-        self: Realtime[AsyncPulse],
+        self: Realtime[pulse_sdk.AsyncPulse],
         *,
         after: int | None = None,
         heartbeat: float = DEFAULT_HEARTBEAT,
     ) -> AsyncFrames[MessageFrame]: ...
-    def messages(self, *, after: int | None = None, heartbeat: float = DEFAULT_HEARTBEAT) -> Any:
+    def messages(
+        self, *, after: int | None = None, heartbeat: float = DEFAULT_HEARTBEAT
+    ) -> Frames[MessageFrame] | AsyncFrames[MessageFrame]:
         """Every message that others send to the caller, from now on or after a position.
 
         The server is asked for a sign of life every `heartbeat` seconds, and has as many to give
@@ -73,20 +76,27 @@ class Realtime(Resource[ClientT_co]):
         second.
         """
         client: Any = self._client
-        return client.listen(_MESSAGES, after, heartbeat)
+        messages: Frames[MessageFrame] = client.listen(_MESSAGES, after, heartbeat)
+        return messages
 
     @overload
     def frames(
-        self: Realtime[Pulse], *, after: int | None = None, heartbeat: float = DEFAULT_HEARTBEAT
+        self: Realtime[pulse_sdk.Pulse],
+        *,
+        after: int | None = None,
+        heartbeat: float = DEFAULT_HEARTBEAT,
     ) -> Frames[LiveFrame]: ...
     @overload
     def frames(
-        self: Realtime[AsyncPulse],
+        self: Realtime[pulse_sdk.AsyncPulse],
         *,
         after: int | None = None,
         heartbeat: float = DEFAULT_HEARTBEAT,
     ) -> AsyncFrames[LiveFrame]: ...
-    def frames(self, *, after: int | None = None, heartbeat: float = DEFAULT_HEARTBEAT) -> Any:
+    def frames(
+        self, *, after: int | None = None, heartbeat: float = DEFAULT_HEARTBEAT
+    ) -> Frames[LiveFrame] | AsyncFrames[LiveFrame]:
         """The same messages; while connected also notifications, and who writes, comes and goes."""
         client: Any = self._client
-        return client.listen(_EVERYTHING, after, heartbeat)
+        frames: Frames[LiveFrame] = client.listen(_EVERYTHING, after, heartbeat)
+        return frames

@@ -6,23 +6,20 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING, Generic, TypeVar
+from types import TracebackType
+from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 from pydantic import BaseModel
 from websockets.exceptions import ConnectionClosed
 
+import pulse_sdk
 from pulse_sdk._call import Id
 from pulse_sdk.realtime._line import Line
 from pulse_sdk.realtime._wire import typing_signal
 
 if TYPE_CHECKING:
-    from types import TracebackType
-    from typing import Self
-
     from websockets.asyncio.client import ClientConnection as AsyncSocket
     from websockets.sync.client import ClientConnection as Socket
-
-    from pulse_sdk.client import AsyncPulse, Pulse
 
 FrameT = TypeVar("FrameT", bound=BaseModel)
 
@@ -36,7 +33,11 @@ class Frames(Generic[FrameT]):
     """
 
     def __init__(
-        self, client: Pulse, kinds: tuple[type[FrameT], ...], after: int | None, heartbeat: float
+        self,
+        client: pulse_sdk.Pulse,
+        kinds: tuple[type[FrameT], ...],
+        after: int | None,
+        heartbeat: float,
     ) -> None:
         self._client = client
         self._kinds = kinds
@@ -125,7 +126,7 @@ class AsyncFrames(Generic[FrameT]):
 
     def __init__(
         self,
-        client: AsyncPulse,
+        client: pulse_sdk.AsyncPulse,
         kinds: tuple[type[FrameT], ...],
         after: int | None,
         heartbeat: float,

@@ -11,12 +11,22 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Coroutine
 from functools import wraps
-from types import MethodType
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, overload
+from types import MethodType, NoneType
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    Generic,
+    ParamSpec,
+    TypeVar,
+    get_args,
+    get_type_hints,
+    overload,
+)
 
 from pydantic import ValidationError
 
-from pulse_sdk._areas import BLOCKING, Kind
+from pulse_sdk._areas import Kind
 from pulse_sdk._call import Call
 from pulse_sdk.errors import InvalidInput
 
@@ -52,11 +62,18 @@ class _Builder:
         self.__doc__ = build.__doc__
 
     def _bound(self, area: Resource[Any] | None) -> Callable[..., Any]:
-        kind = BLOCKING if area is None else area._client._kind
+        kind = _blocking() if area is None else area._client._kind
         method = self._methods.get(kind)
         if method is None:
             method = self._methods[kind] = _method(self._build, self._sends, kind)
         return method if area is None else MethodType(method, area)
+
+
+def _blocking() -> Kind:
+    """What `help` and the reference show of a method that belongs to no client."""
+    from pulse_sdk.client import Pulse
+
+    return Pulse._kind
 
 
 class endpoint(_Builder, Generic[P, T]):
@@ -138,14 +155,29 @@ def _method(build: Callable[..., Call[Any]], sends: str, kind: Kind) -> Callable
         call.operation = operation
         return await getattr(area._client, sends)(call)
 
-    returned, awaited = kind.returns[sends]
+    container, awaited = kind.returns[sends]
     method = wraps(build)(asynchronous if awaited else blocking)
+    hints, returned = _hints(build, container)
     signature = inspect.signature(build)
-    # The builder's own annotation is the text "Call[…]".
-    answer = returned.format(signature.return_annotation[len("Call[") : -1])
-    method.__signature__ = signature.replace(return_annotation=answer)  # type: ignore[attr-defined]
-    method.__annotations__ = {**build.__annotations__, "return": answer}
+    parameters = [
+        one.replace(annotation=hints.get(one.name, one.empty))
+        for one in signature.parameters.values()
+    ]
+    signature = signature.replace(parameters=parameters, return_annotation=returned)
+    method.__signature__ = signature  # type: ignore[attr-defined]
+    method.__annotations__ = {**hints, "return": returned}
     return method
+
+
+def _hints(build: Callable[..., Call[Any]], container: Any) -> tuple[dict[str, Any], Any]:
+    """The types of a builder's parameters, and that which a method made of it returns.
+
+    Types, not their names: programs that look at a method know nothing of the module's imports.
+    """
+    hints = get_type_hints(build, include_extras=True)
+    (answer,) = get_args(hints.pop("return"))  # of a Call
+    answer = None if answer is NoneType else answer
+    return hints, answer if container is None else container[answer]
 
 
 def _call(

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import Unpack
 from uuid import UUID
 
 import httpx
@@ -14,6 +14,8 @@ from pydantic import BaseModel
 
 from pulse_sdk import Retries
 from pulse_sdk.backoff import Backoff
+from pulse_sdk.client import AsyncPulse, AsyncPulseOptions, Pulse, PulseOptions
+from pulse_sdk.contract.notifications import Notification
 from pulse_sdk.contract.users import Me, Register, Tokens, User
 from pulse_sdk.testing import _users
 from pulse_sdk.testing._changes import Changes
@@ -22,12 +24,6 @@ from pulse_sdk.testing._kit import Received, Refusal
 from pulse_sdk.testing._server import Sent, Server, checked
 from pulse_sdk.testing._sockets import Sockets
 from pulse_sdk.testing._world import World
-
-if TYPE_CHECKING:
-    from typing import Unpack
-
-    from pulse_sdk.client import AsyncPulse, AsyncPulseOptions, Pulse, PulseOptions
-    from pulse_sdk.contract.notifications import Notification
 
 _RETRIES = Retries(backoff=Backoff(first=0.001, most=0.01))
 """Of the fake's clients: what a connection that breaks has them wait is time of the test."""
