@@ -85,9 +85,11 @@ CALLS: dict[ServiceName, tuple[ServiceName, ...]] = {
 """Which services each service calls: the dependency graph of start-up and network policy."""
 
 SUBSCRIPTIONS: tuple[str, ...] = (
+    "events.blocks",
     "messaging.blocks",
     "notifications.events",
     "posts.authors",
+    "posts.blocks",
     "social.posts",
 )
 """The queues of domain events that services consume; what a service cannot handle is parked in the

@@ -113,6 +113,8 @@ def delete(world: World, got: Received[None, None]) -> None:
 def answer(world: World, got: Received[AnswerInvitation, None]) -> Rsvp:
     """Answer an event, or change the answer."""
     found = event(world, got)
+    if got.body.answer != "no" and world.blocked(got.caller, [found.creator_id]):
+        raise Refusal(403, "blocked", "One of you has blocked the other.")
     if found.cancelled_at is not None:
         raise Refusal(409, "event_cancelled", "The event is cancelled.")
     answers = world.answers[found.id]

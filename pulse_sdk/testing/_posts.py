@@ -98,6 +98,7 @@ def delete(world: World, got: Received[None, None]) -> None:
 def like(world: World, got: Received[None, None]) -> None:
     """Like a post."""
     post = _seen(world, got)
+    _at_peace(world, got.caller, [post.author_id])
     if got.caller not in world.likes[post.id]:
         world.likes[post.id][got.caller] = world.now()
         _count(world, post, likes=1)
@@ -129,6 +130,7 @@ def comment(world: World, got: Received[CreateComment, None]) -> Comment:
     """Comment on a post, or reply to a comment there."""
     post, new = _seen(world, got), got.body
     parent = None if new.parent_id is None else _comment(world, post.id, new.parent_id)
+    _at_peace(world, got.caller, [post.author_id, *([parent.author_id] if parent else ())])
     depth = 0 if parent is None else parent.depth + 1
     if depth > MAX_REPLY_DEPTH:
         detail = f"Replies are nested {MAX_REPLY_DEPTH} deep at most; reply further up."
@@ -195,6 +197,11 @@ def listed(world: World, posts: list[Post], query: PageQuery) -> Page[Post]:
     """A page of posts, newest first."""
     found = page(posts, query, lambda post: str(post.id), newest_first=True)
     return Page(items=[named(world, p) for p in found.items], next_cursor=found.next_cursor)
+
+
+def _at_peace(world: World, caller: UUID, others: list[UUID]) -> None:
+    if world.blocked(caller, others):
+        raise Refusal(403, "blocked", "One of you has blocked the other.")
 
 
 def _public(world: World, post: Post) -> bool:

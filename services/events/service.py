@@ -19,6 +19,7 @@ from pulse_sdk.contract.events import (
 from services.events.answers import AnswerStore
 from services.events.store import EventStore
 from services.kit.auth import Identity
+from services.kit.blocks import Blocks
 from services.kit.cache import Cache
 from services.kit.errors import ServiceError
 from services.kit.paging import decode_cursor, invalid_cursor, page_of
@@ -36,9 +37,12 @@ _EDITS = 5
 class EventsService:
     """Events that people attend."""
 
-    def __init__(self, store: EventStore, answers: AnswerStore, events: Cache) -> None:
+    def __init__(
+        self, store: EventStore, answers: AnswerStore, blocks: Blocks, events: Cache
+    ) -> None:
         self._store = store
         self._answers = answers
+        self._blocks = blocks
         self._events = events
 
     async def create(self, caller: Identity, wanted: CreateEvent, key: str | None) -> Event:
@@ -137,9 +141,13 @@ class EventsService:
         """Answer an event, or change the answer.
 
         Raises:
-            ServiceError: 404 `event_not_found`; 409 `event_cancelled`.
+            ServiceError: 404 `event_not_found`; 409 `event_cancelled`; 403 `blocked`, the one who
+                announced it and the caller have blocked one another: the answer can be `no` alone.
         """
         event = await self.event(event_id)
+        blocked = await self._blocks.between(caller.user_id, {event.creator_id})
+        if blocked and invited.answer != "no":
+            raise ServiceError.forbidden("blocked", "One of you has blocked the other.")
         try:
             return await self._answers.answer(event, caller.user_id, invited.answer)
         finally:

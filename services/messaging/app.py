@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from aiohttp import web
 
 from services.kit.app import Resources, build_app
+from services.kit.blocks import TYPES, Blocks
 from services.kit.consumer import Subscription
 from services.kit.retention import expire
 from services.kit.settings import Settings
@@ -42,7 +43,7 @@ def _wire(app: web.Application, resources: Resources) -> Sequence[Subscription]:
     live = app[LIVE] = Live(resources.redis, mail.positions)
     presence = app[PRESENCE] = PresenceBoard(resources.redis, live, store)
     app[SIGNALS] = Signals(store, live, presence)
-    service = app[SERVICE] = MessagingService(store, mail, live, presence)
+    app[SERVICE] = MessagingService(store, mail, live, presence)
     days = resources.settings.deliveries_days
     for job in (
         live.run(),
@@ -51,4 +52,5 @@ def _wire(app: web.Application, resources: Resources) -> Sequence[Subscription]:
         expire("deliveries", lambda: mail.expire(days)),
     ):
         resources.run(job)
-    return (Subscription("messaging.blocks", ("user.blocked", "user.unblocked"), service.apply),)
+    blocks = Blocks(resources.database)
+    return (Subscription("messaging.blocks", TYPES, blocks.apply),)

@@ -24,10 +24,11 @@ from uuid import UUID
 from pulse_sdk.contract.domain import MessageSent, MessageSentEvent
 from pulse_sdk.contract.messaging import Message
 from services.kit import outbox
+from services.kit.blocks import blocked
 from services.kit.db import Database, Query, Row
 from services.kit.ids import first_id_of, new_id
 from services.kit.outbox import Outbox, envelope, with_event
-from services.messaging.store import GROUP, blocked
+from services.messaging.store import GROUP
 
 _COLUMNS = "m.id, m.conversation_id, m.sender_id, m.text, m.created_at"
 # Only the statement itself knows for certain who the recipients are.

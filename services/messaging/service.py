@@ -5,7 +5,6 @@ from __future__ import annotations
 from uuid import UUID
 
 from pulse_sdk.contract.common import FieldError, Page, PageQuery
-from pulse_sdk.contract.domain import DomainEvent, UserBlockedEvent, UserUnblockedEvent
 from pulse_sdk.contract.internal import Shown, ShowNotifications
 from pulse_sdk.contract.messaging import (
     MAX_MEMBERS,
@@ -188,12 +187,6 @@ class MessagingService:
         await self._require_member(caller, conversation_id)
         others = await self._store.company(caller.user_id, conversation_id)
         return Presence(online=await self._presence.online(others))
-
-    async def apply(self, events: list[DomainEvent]) -> None:
-        """Take over who blocked whom; doing it again, or in another order, changes nothing."""
-        await self._store.apply_blocks(
-            event for event in events if isinstance(event, UserBlockedEvent | UserUnblockedEvent)
-        )
 
     async def show(self, wanted: ShowNotifications) -> Shown:
         """Show notifications to those who are connected."""

@@ -1,28 +1,18 @@
-"""Conversations, memberships and blocks in PostgreSQL; messages are in `mail`."""
+"""Conversations and memberships in PostgreSQL; messages are in `mail`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import NamedTuple
 from uuid import UUID
 
-from pulse_sdk.contract.domain import UserBlockedEvent, UserUnblockedEvent
 from pulse_sdk.contract.messaging import MAX_MEMBERS, Conversation
+from services.kit.blocks import blocked
 from services.kit.db import Database, Query, Row
 from services.kit.errors import ServiceError
 from services.kit.ids import new_id
 
 GROUP = "(cardinality(c.member_ids) IS DISTINCT FROM 2)"
 """Whether the conversation `c` is a group."""
-
-
-def blocked(others: str) -> str:
-    """SQL: whether one of `others`, an array, and %(user_id)s have blocked one another."""
-    return f"""(EXISTS (SELECT FROM blocks WHERE active
-            AND blocker_id = %(user_id)s AND blocked_id = ANY({others}))
-        OR EXISTS (SELECT FROM blocks WHERE active
-            AND blocker_id = ANY({others}) AND blocked_id = %(user_id)s))"""
-
 
 _JOINED = "joined AS (INSERT INTO memberships (user_id, conversation_id)"
 _OPEN_DIRECT = Query(
@@ -156,14 +146,6 @@ _CONTACTS = Query(
         AND NOT {blocked("ARRAY[other.user_id]")}
     LIMIT %(limit)s""",
 )
-_BLOCK = Query(
-    "blocks_change",
-    """INSERT INTO blocks (blocker_id, blocked_id, active, changed_at)
-    VALUES (%(blocker_id)s, %(blocked_id)s, %(active)s, %(changed_at)s)
-    ON CONFLICT (blocker_id, blocked_id) DO UPDATE
-    SET active = excluded.active, changed_at = excluded.changed_at
-    WHERE blocks.changed_at < excluded.changed_at""",
-)
 
 
 class Opened(NamedTuple):
@@ -185,7 +167,7 @@ class Change(NamedTuple):
 
 
 class ConversationStore:
-    """Reads and writes conversations, who is in them, and who has blocked whom."""
+    """Reads and writes conversations, and who is in them."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -297,17 +279,6 @@ class ConversationStore:
         """Up to `limit` of those who share a conversation with somebody, without blocks."""
         params = {"user_id": user_id, "limit": limit}
         return [other for (other,) in await self._database.rows(_CONTACTS, params)]
-
-    async def apply_blocks(self, events: Iterable[UserBlockedEvent | UserUnblockedEvent]) -> None:
-        """Note who blocked whom; of several changes of a pair the latest stands."""
-        for event in events:
-            params = {
-                "blocker_id": event.data.blocker_id,
-                "blocked_id": event.data.blocked_id,
-                "active": event.type == "user.blocked",
-                "changed_at": event.time,
-            }
-            await self._database.execute(_BLOCK, params)
 
 
 def was_blocked() -> ServiceError:

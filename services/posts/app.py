@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from aiohttp import web
 
 from services.kit.app import Resources, build_app
+from services.kit.blocks import TYPES, Blocks
 from services.kit.cache import Cache
 from services.kit.consumer import Subscription
 from services.kit.settings import Settings
@@ -27,13 +28,18 @@ def create_app(settings: Settings) -> web.Application:
 
 def _wire(app: web.Application, resources: Resources) -> Sequence[Subscription]:
     authors = Authors(resources.database, resources.peers)
+    blocks = Blocks(resources.database)
     app[SERVICE] = PostsService(
         PostStore(resources.database, resources.outbox),
         CommentStore(resources.database, resources.outbox),
         authors,
+        blocks,
         Cache(resources.redis, "posts", "body", _POST_SECONDS),
         Cache(resources.redis, "posts", "popular", _POPULAR_SECONDS),
         resources.peers,
     )
     resources.run(authors.follow())
-    return (Subscription("posts.authors", ("user.registered", "user.updated"), authors.apply),)
+    return (
+        Subscription("posts.authors", ("user.registered", "user.updated"), authors.apply),
+        Subscription("posts.blocks", TYPES, blocks.apply),
+    )

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from services.kit.blocks import BETWEEN
 from services.kit.hot import NEWEST, PAGE, Hot, HotQuery, several, some
 
 HOT = Hot(
-    shard_keys={"posts": "id", "likes": "post_id", "comments": "post_id", "authors": "user_id"},
+    shard_keys={
+        "posts": "id",
+        "likes": "post_id",
+        "comments": "post_id",
+        "authors": "user_id",
+        "blocks": "blocker_id",
+    },
     parameters={
         "id": some("id", "posts"),
         "ids": several("id", "posts"),
@@ -19,6 +26,7 @@ HOT = Hot(
         "written_after": "now()",
         "since": "'00000000-0000-0000-0000-000000000000'::uuid",
         "before": NEWEST,
+        "others": several("author_id", "posts"),
         "key": "'key'",
         "count": PAGE,
     },
@@ -37,7 +45,9 @@ HOT = Hot(
         HotQuery("comment_replies", "comments", "comments_replies"),
         HotQuery("comment_by_id", "comments", "comments_pkey"),
         HotQuery("comment_by_key", "comments", "comments_idempotency"),
+        HotQuery("blocks_between", "blocks", "blocks_pkey"),
         HotQuery("authors_by_ids", "authors", "authors_pkey"),
         HotQuery("authors_written", "authors", "authors_written", "what is new of everybody"),
     ),
+    built=(BETWEEN,),
 )

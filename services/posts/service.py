@@ -40,6 +40,7 @@ from pulse_sdk.contract.posts import (
     PostsQuery,
 )
 from services.kit.auth import Identity
+from services.kit.blocks import Blocks
 from services.kit.cache import Cache
 from services.kit.errors import ServiceError
 from services.kit.paging import decode_cursor, id_cursor, invalid_cursor, page_of
@@ -64,6 +65,7 @@ class PostsService:
         store: PostStore,
         comments: CommentStore,
         authors: Authors,
+        blocks: Blocks,
         posts: Cache,
         popular: Cache,
         peers: Peers,
@@ -71,6 +73,7 @@ class PostsService:
         self._store = store
         self._comments = comments
         self._authors = authors
+        self._blocks = blocks
         self._posts = posts
         self._popular = popular
         self._peers = peers
@@ -151,9 +154,12 @@ class PostsService:
         """Like a post; liking it again changes nothing.
 
         Raises:
-            ServiceError: 404 `post_not_found`.
+            ServiceError: 404 `post_not_found`; 403 `blocked`, the author and the caller have
+                blocked one another.
         """
-        if await self._store.like(await self._seen(caller, post_id), caller.user_id):
+        post = await self._seen(caller, post_id)
+        await self._at_peace(caller, {post.author_id})
+        if await self._store.like(post, caller.user_id):
             await self._posts.drop(post_id)
 
     async def unlike(self, caller: Identity, post_id: UUID) -> None:
@@ -198,12 +204,16 @@ class PostsService:
         """Comment on a post or reply; with a key that was used before, the comment it made then.
 
         Raises:
-            ServiceError: 404 `post_not_found` or `comment_not_found`, 409 `reply_too_deep`.
+            ServiceError: 404 `post_not_found` or `comment_not_found`; 409 `reply_too_deep`; 403
+                `blocked`, one of those who would be answered and the caller have blocked one
+                another.
         """
         post = await self._seen(author, post_id)
-        parent = None
+        parent, answered = None, {post.author_id}
         if new.parent_id is not None:
             parent = await self._comments.by_id(post_id, new.parent_id)
+            answered.add(parent.author_id)
+        await self._at_peace(author, answered)
         comment, made = await self._comments.insert(post, author.user_id, new.text, parent, key)
         if made:
             await self._posts.drop(post_id)
@@ -288,6 +298,10 @@ class PostsService:
         if post.author_id != caller.user_id:
             raise ServiceError.forbidden("post_not_yours", "Only its author may change a post.")
         return post
+
+    async def _at_peace(self, caller: Identity, others: set[UUID]) -> None:
+        if await self._blocks.between(caller.user_id, others):
+            raise ServiceError.forbidden("blocked", "One of you has blocked the other.")
 
     async def _may_read(self, reader: Identity, author_id: UUID) -> bool:
         if author_id == reader.user_id or not (await self._authors.one(author_id)).private:

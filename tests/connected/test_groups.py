@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from pulse_sdk.contract.domain import BlockChanged, UserBlockedEvent, UserUnblockedEvent
+from services.kit.blocks import Blocks
+from services.kit.db import open_database
 from services.kit.ids import new_id
-from services.messaging.api import SERVICE
-from services.messaging.app import create_app
 from tests.conftest import RunningStack
-from tests.connected.people import People, Person, code, served, settings_of
+from tests.connected.people import People, Person, code, settings_of
 from tests.connected.wire import opened, send
 
 CONVERSATIONS = "/api/v1/conversations"
@@ -190,7 +190,6 @@ async def test_who_blocked_one_another_do_not_talk_alone(
 ) -> None:
     ada, ben, cleo, dan = [await people.new() for _ in range(4)]
     direct, group = await opened(ada, ben), await opened(ada, ben, cleo)
-    app = create_app(settings_of("messaging", stack.stack, stack.state))
     now = datetime.now(UTC)
 
     def event(kind: type[Any], seconds: int, blocked: Person) -> Any:
@@ -198,8 +197,8 @@ async def test_who_blocked_one_another_do_not_talk_alone(
         time = now + timedelta(seconds=seconds)
         return kind(id=new_id(), source="/services/social", time=time, data=data)
 
-    async with served(app):
-        apply = app[SERVICE].apply
+    async with open_database(settings_of("messaging", stack.stack, stack.state)) as database:
+        apply = Blocks(database).apply
         blocked = event(UserBlockedEvent, 2, ada)
         await apply([blocked, event(UserBlockedEvent, 2, cleo), blocked])
         await apply([event(UserUnblockedEvent, 1, ada)])  # late, and no longer so

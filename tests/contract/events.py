@@ -113,10 +113,26 @@ async def events_are_found_soonest_first(cast: Cast) -> None:
     await host.http.get("/api/v1/events", params={"south": "1"})
 
 
+async def who_is_blocked_does_not_attend(cast: Cast) -> None:
+    host, ada = await cast.join("host", "ada")
+    event = await host.pulse.events.create("Dinner", starts_at=soon())
+    await ada.pulse.events.rsvp(event.id, "maybe")
+    await host.pulse.social.block(ada.user.id)
+
+    async def answers() -> int:
+        path = f"/api/v1/events/{event.id}/rsvp"
+        return (await ada.http.put(path, json={"answer": "maybe"})).status_code
+
+    await cast.until(answers, lambda status: status == 403)
+    await ada.pulse.events.rsvp(event.id, "no")
+    await refused(ada.pulse.events.rsvp(event.id, "yes"))
+
+
 BEHAVIOURS = (
     an_event_is_announced_changed_and_cancelled,
     who_answered_hears_that_an_event_is_gone,
     a_key_announces_one_event,
     a_full_event_has_a_line,
+    who_is_blocked_does_not_attend,
     events_are_found_soonest_first,
 )

@@ -133,6 +133,29 @@ async def not_logged_in(ada: Person) -> None:
     await ada.http.get("/api/v1/posts/nothing/nothing", headers={"Authorization": ""})
 
 
+async def who_is_blocked_answers_nothing(cast: Cast) -> None:
+    ada, ben, cleo = await cast.join("ada", "ben", "cleo")
+    post = await ada.pulse.posts.create("For all but one")
+    own = await ben.pulse.posts.create("Of one")
+    elsewhere = await cleo.pulse.posts.create("Of another")
+    said = await ada.pulse.posts.comment(elsewhere.id, "Here too")
+    await ben.pulse.posts.like(post.id)
+    await ada.pulse.social.block(ben.user.id)
+
+    async def likes() -> int:
+        return (await ben.http.put(f"/api/v1/posts/{post.id}/like")).status_code
+
+    await cast.until(likes, lambda status: status == 403)
+    await refused(ben.pulse.posts.comment(post.id, "Why?"))
+    await refused(ben.pulse.posts.comment(elsewhere.id, "Why?", parent_id=said.id))
+    await refused(ada.pulse.posts.like(own.id))
+    await ben.pulse.posts.comment(elsewhere.id, "To another")
+    await ben.pulse.posts.unlike(post.id)
+    await ben.pulse.posts.get(post.id)
+    await ada.pulse.social.unblock(ben.user.id)
+    await cast.until(likes, lambda status: status == 204)
+
+
 BEHAVIOURS = (
     a_post_is_made_read_changed_and_deleted,
     a_key_makes_one_post,
@@ -141,4 +164,5 @@ BEHAVIOURS = (
     comments_are_threads,
     a_private_author_writes_for_followers,
     what_is_wrong_with_a_request_is_told,
+    who_is_blocked_answers_nothing,
 )
