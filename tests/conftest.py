@@ -34,7 +34,7 @@ def pytest_configure() -> None:
 
 
 def pulse(
-    project_dir: Path, *arguments: str, timeout: float = 120
+    project_dir: Path, *arguments: str, timeout: float = 250
 ) -> subprocess.CompletedProcess[str]:
     """Run the CLI in a project folder, as a person would."""
     return subprocess.run(

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from tests.connected.people import Person
+from tests.connected.people import Person, all_of
 
 EVENTS = "/api/v1/events"
 
@@ -46,11 +46,5 @@ async def told_of(person: Person) -> list[str]:
 
 async def attendees(reader: Person, event_id: str, answer: str, limit: int = 100) -> list[str]:
     """Who gave an answer, in the order of the list."""
-    found: list[str] = []
-    params: dict[str, str | int] = {"answer": answer, "limit": limit}
-    while True:
-        page = (await reader.http.get(f"{EVENTS}/{event_id}/attendees", params=params)).json()
-        found += [item["user_id"] for item in page["items"]]
-        if page["next_cursor"] is None:
-            return found
-        params["cursor"] = page["next_cursor"]
+    listed = await all_of(reader, f"{EVENTS}/{event_id}/attendees", limit, answer=answer)
+    return [item["user_id"] for item in listed]

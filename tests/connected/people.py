@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import httpx
@@ -23,6 +24,15 @@ from services.kit.settings import Settings
 from tests.conftest import RunningStack
 
 _addresses = itertools.count(1)
+
+WITHIN = 60.0
+"""Seconds after which what does not come is given up; it comes in a fraction of one."""
+
+
+def fresh_address() -> str:
+    """A client address that no other test has: limits count by address."""
+    number = next(_addresses)
+    return f"127.77.{number // 250}.{number % 250 + 1}"
 
 
 @dataclass(frozen=True)
@@ -61,15 +71,11 @@ class People:
             "exp": now + lives_seconds,
         }
         token = jwt.encode(claims, self._token_key, algorithm="HS256")
-        number = next(_addresses)
-        transport = httpx.AsyncHTTPTransport(
-            local_address=f"127.77.{number // 250}.{number % 250 + 1}"
-        )
         client = httpx.AsyncClient(
             base_url=self._base_url,
-            transport=transport,
+            transport=httpx.AsyncHTTPTransport(local_address=fresh_address()),
             headers={"Authorization": f"Bearer {token}"},
-            timeout=10,
+            timeout=WITHIN,
         )
         return Person(person, token, await self._clients.enter_async_context(client))
 
@@ -84,7 +90,9 @@ def settings_of(service: ServiceName, stack: Stack, state: Path) -> Settings:
     return Settings.model_validate({**values, **secrets, "pool_size": 2})
 
 
-async def until(ask: Callable[[], Awaitable[object]], wanted: object, within: float = 10.0) -> None:
+async def until(
+    ask: Callable[[], Awaitable[object]], wanted: object, within: float = WITHIN
+) -> None:
     """Ask until the answer is what is wanted; fails with the last answer."""
     deadline = time.monotonic() + within
     answer = await ask()
@@ -92,6 +100,23 @@ async def until(ask: Callable[[], Awaitable[object]], wanted: object, within: fl
         await asyncio.sleep(0.05)
         answer = await ask()
     assert answer == wanted
+
+
+async def all_of(
+    reader: Person, path: str, limit: int = 100, **params: str | int
+) -> list[dict[str, Any]]:
+    """Every item of a list, page by page."""
+    items: list[dict[str, Any]] = []
+    cursor: dict[str, str] = {}
+    while True:
+        answer = await reader.http.get(path, params={"limit": limit, **params, **cursor})
+        assert answer.status_code == 200, answer.text
+        page = answer.json()
+        assert len(page["items"]) <= limit
+        items += page["items"]
+        if page["next_cursor"] is None:
+            return items
+        cursor = {"cursor": page["next_cursor"]}
 
 
 def code(answer: httpx.Response) -> tuple[int, str]:

@@ -19,7 +19,7 @@ from pulse_sdk.contract.messaging import MessageFrame
 from pulse_sdk.realtime import AsyncFrames, Frames
 from services.messaging.app import create_app
 from tests.conftest import RunningStack
-from tests.connected.people import People, Person, code, served, settings_of
+from tests.connected.people import WITHIN, People, Person, code, served, settings_of
 from tests.connected.wire import listen, messages, opened, ready, send, silent, told
 
 
@@ -102,6 +102,7 @@ async def test_nothing_is_lost_or_doubled_while_connections_are_killed(
         return said
 
     got: list[str] = []
+    went_on = asyncio.Event()
 
     async def hear() -> None:
         after = 0
@@ -109,28 +110,30 @@ async def test_nothing_is_lost_or_doubled_while_connections_are_killed(
         while len(got) < each * len(senders):
             urls.reverse()
             async with listen(urls[0], ben, after=after) as socket:
-                dies = asyncio.get_running_loop().call_later(
-                    random.uniform(0.05, 0.4), socket.transport.abort
-                )
+                lives_for = random.randint(1, 12)
                 try:
                     while len(got) < each * len(senders):
                         frame = await told(socket, MessageFrame)
                         assert frame.position == after + 1
                         after = frame.position
                         got.append(str(frame.data.id))
+                        if len(got) % 10 == 0:
+                            went_on.set()
+                        lives_for -= 1
+                        if lives_for == 0:
+                            socket.transport.abort()
                 except ConnectionClosed:
                     continue
-                finally:
-                    dies.cancel()
 
     async def interrupt() -> None:
         while True:
             await redis.client_kill_filter(_type="pubsub")
-            await asyncio.sleep(0.3)
+            await went_on.wait()
+            went_on.clear()
 
     interrupting = asyncio.create_task(interrupt())
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(WITHIN):
             *said, _ = await asyncio.gather(
                 *(talk(*pair) for pair in zip(senders, others, strict=True)), hear()
             )
@@ -203,7 +206,7 @@ async def test_the_client_misses_nothing_when_its_connections_break(
         sent.append((await send(ada, conversation, f"Number {number}")).id)
         await asyncio.sleep(0.02)
 
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(WITHIN):
         assert [*(await both)] == [sent, sent]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -35,6 +35,7 @@ from services.kit.ids import new_id
 from services.kit.outbox import event_params
 from services.kit.settings import Settings
 from tests.conftest import RunningStack
+from tests.connected.broker import json_of
 from tests.connected.people import settings_of, until
 
 Rows = set[tuple[Any, ...]]
@@ -132,19 +133,6 @@ CASES: Sequence[tuple[ServiceName, str, Callable[[Made], tuple[list[DomainEvent]
 )
 
 
-@pytest.fixture
-async def channel(stack: RunningStack) -> AsyncIterator[AbstractChannel]:
-    settings = settings_of("social", stack.stack, stack.state)
-    async with await aio_pika.connect(
-        host=settings.rabbitmq_host,
-        port=settings.rabbitmq_port,
-        login=settings.rabbitmq_user,
-        password=settings.rabbitmq_password.get_secret_value(),
-        virtualhost=settings.rabbitmq_vhost,
-    ) as connection:
-        yield await connection.channel()
-
-
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize(
     ("service", "queue", "make", "query"), CASES, ids=[f"{c[1]}-{c[2].__name__}" for c in CASES]
@@ -163,7 +151,7 @@ async def test_neither_order_nor_repetition_matters(
     arriving = events * 2
     random.Random(seed).shuffle(arriving)
     for event in arriving:
-        message = aio_pika.Message(event.model_dump_json(exclude_none=True).encode())
+        message = aio_pika.Message(json_of(event).encode())
         await channel.default_exchange.publish(message, routing_key=queue)
     await until(lambda: _left(channel, queue), 0)
     settings = settings_of(service, stack.stack, stack.state)

@@ -10,6 +10,7 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,6 @@ from pulse_cli.stack.model import SERVICE_NAMES
 from pulse_cli.targets.local.processes import find_labelled
 from tests.conftest import CONFIGURATION, PULSE, RunningStack, pulse
 
-DOWN_SECONDS = 5.0
-
 
 @pytest.fixture
 def project(tmp_path: Path) -> Iterator[Path]:
@@ -31,29 +30,21 @@ def project(tmp_path: Path) -> Iterator[Path]:
     pulse(tmp_path, "down")
 
 
-def status(stack: RunningStack) -> dict[str, dict[str, Any]]:
-    shown = stack.pulse("status", "--json")
+def status(project: Path) -> dict[str, dict[str, Any]]:
+    shown = pulse(project, "status", "--json")
     assert shown.returncode == 0, shown.stderr
     return {one["name"]: one for one in json.loads(shown.stdout)["components"]}
 
 
 def pids(stack: RunningStack) -> dict[str, int]:
-    return {name: one["pid"] for name, one in status(stack).items()}
+    return {name: one["pid"] for name, one in status(stack.project_dir).items()}
 
 
-def wait_until(holds: Callable[[], bool], seconds: float = 15.0) -> None:
+def wait_until(holds: Callable[[], bool], seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, "not in time"
         time.sleep(0.05)
-
-
-def test_all_components_run_and_none_restarted(stack: RunningStack) -> None:
-    components = status(stack)
-    assert {f"{name}-0" for name in SERVICE_NAMES} < components.keys()
-    assert {"postgres", "redis", "rabbitmq", "envoy"} < components.keys()
-    assert components["migrate"]["state"] == "done"
-    assert all(c["restarts"] == 0 for c in components.values())
 
 
 def test_another_target_is_refused_while_this_one_runs(stack: RunningStack) -> None:
@@ -73,17 +64,15 @@ def test_up_again_changes_nothing(stack: RunningStack) -> None:
 def test_up_starts_what_does_not_run(stack: RunningStack) -> None:
     psutil.Process(pids(stack)["events-0"]).kill()
     assert stack.pulse("up").returncode == 0
-    assert status(stack)["events-0"]["state"] in {"running", "starting"}
+    assert status(stack.project_dir)["events-0"]["state"] in {"running", "starting"}
 
 
 def test_a_killed_service_is_started_again_and_counted(stack: RunningStack) -> None:
-    before = status(stack)["social-0"]
+    before = status(stack.project_dir)["social-0"]
     psutil.Process(before["pid"]).kill()
 
     def is_back() -> bool:
-        shown = stack.pulse("status", "--json")
-        components = {c["name"]: c for c in json.loads(shown.stdout)["components"]}
-        now = components["social-0"]
+        now = status(stack.project_dir)["social-0"]
         return now["pid"] not in {None, before["pid"]} and now["restarts"] > before["restarts"]
 
     wait_until(is_back)
@@ -135,40 +124,49 @@ def test_logs_are_of_the_named_component_only(stack: RunningStack) -> None:
     assert stack.pulse("logs", "nothing").returncode == 2
 
 
-def test_logs_follow_what_is_written(stack: RunningStack) -> None:
-    with subprocess.Popen(
-        [str(PULSE), "-C", str(stack.project_dir), "logs", "-f", "-n", "0", "redis"],
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as following:
-        assert following.stdout is not None
-        wait_until(lambda: "logs" in " ".join(psutil.Process(following.pid).cmdline()))
+def test_logs_follow_what_is_written(stack: RunningStack, tmp_path: Path) -> None:
+    shown, ours = tmp_path / "shown", "a line of its own\n"
+
+    def written_and_shown() -> bool:
         with (stack.state / "logs/redis.log").open("a") as log:
-            for _ in range(50):
-                log.write("a line of its own\n")
-                log.flush()
-                time.sleep(0.05)
-        assert following.stdout.readline() == "a line of its own\n"
-        following.send_signal(signal.SIGINT)
+            log.write(ours)
+        return ours in shown.read_text()
+
+    with (
+        shown.open("w") as output,
+        subprocess.Popen(
+            [str(PULSE), "-C", str(stack.project_dir), "logs", "-f", "-n", "0", "redis"],
+            stdout=output,
+        ) as following,
+    ):
+        try:
+            wait_until(written_and_shown)
+            following.send_signal(signal.SIGINT)
+            assert following.wait(60) == 130
+        finally:
+            following.kill()
 
 
 def test_no_secret_is_in_a_command_line_or_environment(stack: RunningStack) -> None:
     secrets = {f.read_text() for f in (stack.state / "secrets").rglob("*") if f.is_file()}
     assert secrets
     for process in find_labelled(stack.state):
-        shown = " ".join(process.cmdline()) + " ".join(process.environ().values())
-        assert not [secret for secret in secrets if secret in shown]
+        with suppress(psutil.NoSuchProcess):  # PostgreSQL's workers come and go
+            shown = " ".join(process.cmdline()) + " ".join(process.environ().values())
+            assert not [secret for secret in secrets if secret in shown]
 
 
 def test_everything_listens_on_loopback_alone(stack: RunningStack) -> None:
-    listening = [
-        connection.laddr.ip
-        for process in find_labelled(stack.state)
-        for connection in process.net_connections("tcp")
-        if connection.status == psutil.CONN_LISTEN
-    ]
+    listening: set[str] = set()
+    for process in find_labelled(stack.state):
+        with suppress(psutil.NoSuchProcess):
+            listening |= {
+                connection.laddr.ip
+                for connection in process.net_connections("tcp")
+                if connection.status == psutil.CONN_LISTEN
+            }
     assert listening
-    assert set(listening) <= {"127.0.0.1", "::1"}
+    assert listening <= {"127.0.0.1", "::1"}
 
 
 def test_state_is_private(stack: RunningStack) -> None:
@@ -177,13 +175,17 @@ def test_state_is_private(stack: RunningStack) -> None:
         assert file.stat().st_mode & 0o077 == 0
 
 
-def test_down_ends_everything_within_its_bound_and_again_is_fine(project: Path) -> None:
+def test_up_starts_everything_and_down_ends_it_twice(project: Path) -> None:
     up = pulse(project, "up", "--isolated")
     assert up.returncode == 0, up.stderr
-    begun = time.monotonic()
+    components = status(project)
+    assert {f"{name}-0" for name in SERVICE_NAMES} < components.keys()
+    assert {"postgres", "redis", "rabbitmq", "envoy"} < components.keys()
+    assert components["migrate"]["state"] == "done"
+    assert all(c["restarts"] == 0 for c in components.values())
     down = pulse(project, "down")
-    assert time.monotonic() - begun < DOWN_SECONDS
     assert down.returncode == 0
+    assert "database system is shut down" in (project / ".pulse/logs/postgres.log").read_text()
     assert find_labelled(project / ".pulse") == []
     assert pulse(project, "down").returncode == 0
     stopped = pulse(project, "status", "--json")
@@ -213,7 +215,7 @@ def test_an_interrupted_up_leaves_nothing_and_the_next_one_works(project: Path) 
     ) as starting:
         wait_until((project / ".pulse/run/supervisord.pid").exists)
         starting.send_signal(signal.SIGINT)
-        assert starting.wait(15) == 130
+        assert starting.wait(60) == 130
     assert find_labelled(project / ".pulse") == []
     assert pulse(project, "up", "--isolated").returncode == 0
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 from uuid import UUID
 
 from services.kit.ids import new_id
-from tests.connected.people import People, Person, code, until
+from tests.connected.people import People, Person, all_of, code, until
 
 CONVERSATIONS = "/api/v1/conversations"
 
@@ -18,19 +17,6 @@ async def _open(caller: Person, *others: Person) -> str:
     )
     assert answer.status_code == 201, answer.text
     return str(answer.json()["id"])
-
-
-async def _list(caller: Person, path: str, limit: int = 20) -> list[dict[str, Any]]:
-    """Every item of a list, page by page."""
-    items: list[dict[str, Any]] = []
-    params: dict[str, str | int] = {"limit": limit}
-    while True:
-        page = (await caller.http.get(path, params=params)).json()
-        assert len(page["items"]) <= limit
-        items += page["items"]
-        if page["next_cursor"] is None:
-            return items
-        params["cursor"] = page["next_cursor"]
 
 
 async def test_two_people_have_one_conversation_however_many_open_it_at_once(
@@ -44,7 +30,7 @@ async def test_two_people_have_one_conversation_however_many_open_it_at_once(
 
     assert len(set(opened)) == 1
     for person in (ada, ben):
-        (listed,) = await _list(person, CONVERSATIONS)
+        (listed,) = await all_of(person, CONVERSATIONS)
         assert listed["id"] == opened[0]
         assert sorted(listed["member_ids"]) == sorted([str(ada.id), str(ben.id)])
 
@@ -55,7 +41,7 @@ async def test_groups_are_new_each_time_and_hold_everyone_once(people: People) -
     first, second = await _open(ada, ben, cleo, ben), await _open(ada, ben, cleo)
 
     assert first != second
-    listed = await _list(cleo, CONVERSATIONS, limit=1)
+    listed = await all_of(cleo, CONVERSATIONS, limit=1)
     assert [conversation["id"] for conversation in listed] == [second, first]
     assert sorted(listed[1]["member_ids"]) == sorted(str(p.id) for p in (ada, ben, cleo))
 
@@ -67,7 +53,7 @@ async def test_nobody_talks_to_themselves_alone(people: People) -> None:
     nobody = await ada.http.post(CONVERSATIONS, json={"member_ids": []})
 
     assert code(alone) == code(nobody) == (422, "invalid_request")
-    assert await _list(ada, CONVERSATIONS) == []
+    assert await all_of(ada, CONVERSATIONS) == []
 
 
 async def test_messages_are_listed_newest_first_without_gaps_or_repeats(people: People) -> None:
@@ -80,7 +66,7 @@ async def test_messages_are_listed_newest_first_without_gaps_or_repeats(people: 
         assert answer.status_code == 201
         sent.append(answer.json())
 
-    read = await _list(ben, path, limit=4)
+    read = await all_of(ben, path, limit=4)
 
     assert read == sent[::-1]
     assert read[0]["text"] == "Message 10"
@@ -98,8 +84,8 @@ async def test_who_is_no_member_finds_no_conversation(people: People) -> None:
             404,
             "conversation_not_found",
         )
-    assert len(await _list(ada, theirs)) == 1
-    assert await _list(eve, CONVERSATIONS) == []
+    assert len(await all_of(ada, theirs)) == 1
+    assert await all_of(eve, CONVERSATIONS) == []
 
 
 async def test_a_message_is_sent_once_however_often_it_is_repeated(people: People) -> None:
@@ -113,10 +99,10 @@ async def test_a_message_is_sent_once_however_often_it_is_repeated(people: Peopl
 
     assert {answer.status_code for answer in answers} == {201}
     assert len({answer.text for answer in answers}) == 1
-    assert len(await _list(ben, path)) == 1
+    assert len(await all_of(ben, path)) == 1
 
     async def told() -> list[str]:
-        return [item["kind"] for item in await _list(ben, "/api/v1/notifications")]
+        return [item["kind"] for item in await all_of(ben, "/api/v1/notifications")]
 
     await until(told, ["message"])
     other = await ada.http.post(path, json={"text": "Another"}, headers=key)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from pulse_cli.stack.model import SERVICE_NAMES
 from pulse_cli.stack.secrets import ensure_secrets
 from pulse_cli.targets import probes
 from pulse_cli.targets.local.postgres import initialise, ordinary_user
+from tests.ports import free_port
 
 START_SECONDS = 60
 
@@ -31,8 +31,7 @@ def server(tmp_path: Path) -> Iterator[int]:
     password = ensure_secrets(state).get("operator", "superuser_password")
     binaries = find_binaries(state).postgres_bin
     initialise(binaries, state, password)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
+    port = free_port()
     command = [*ordinary_user(), str(binaries / "postgres"), "-D", str(state / "data" / "postgres")]
     options = [f"--port={port}", "--listen_addresses=127.0.0.1", "--unix_socket_directories="]
     with subprocess.Popen([*command, *options], stderr=subprocess.DEVNULL) as process:
@@ -74,7 +73,7 @@ def _migrate(port: int, state: Path) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=100,
+        timeout=250,
     )
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
-import aio_pika
 import pytest
+from aio_pika.abc import AbstractChannel
 from pydantic import BaseModel
 
 from pulse_sdk import AsyncPulse
@@ -17,8 +18,9 @@ from pulse_sdk.contract import domain
 from pulse_sdk.contract.notifications import NotificationFrame
 from services.kit.ids import new_id
 from tests.conftest import RunningStack
+from tests.connected import broker
 from tests.connected.internal import internal
-from tests.connected.people import People, Person, code, settings_of, until
+from tests.connected.people import People, Person, all_of, code, until
 
 NOTIFICATIONS = "/api/v1/notifications"
 
@@ -28,25 +30,9 @@ Publish = Callable[[BaseModel], Awaitable[None]]
 
 
 @pytest.fixture
-async def publish(stack: RunningStack) -> AsyncIterator[Publish]:
-    """Publishes a domain event as a service's relay does."""
-    settings = settings_of("notifications", stack.stack, stack.state)
-    async with await aio_pika.connect(
-        host=settings.rabbitmq_host,
-        port=settings.rabbitmq_port,
-        login=settings.rabbitmq_user,
-        password=settings.rabbitmq_password.get_secret_value(),
-        virtualhost=settings.rabbitmq_vhost,
-    ) as connection:
-        channel = await connection.channel()
-        exchange = await channel.get_exchange(domain.EXCHANGE)
-
-        async def publish(event: BaseModel) -> None:
-            key = event.type  # type: ignore[attr-defined]
-            body = event.model_dump_json(exclude_none=True).encode()
-            await exchange.publish(aio_pika.Message(body), routing_key=key)
-
-        yield publish
+def publish(channel: AbstractChannel) -> Publish:
+    """Publishes a domain event."""
+    return partial(broker.publish, channel)
 
 
 def _envelope() -> dict[str, Any]:
@@ -225,14 +211,7 @@ async def test_notifications_are_paged_newest_first_without_gaps_or_repeats(
     await asyncio.gather(*(publish(_event("follower", ada.id, new_id(), {})) for _ in range(11)))
     await until(lambda: _unread(ada), 11)
 
-    read: list[str] = []
-    params: dict[str, str | int] = {"limit": 4}
-    while True:
-        page = (await ada.http.get(NOTIFICATIONS, params=params)).json()
-        read += [item["id"] for item in page["items"]]
-        if page["next_cursor"] is None:
-            break
-        params["cursor"] = page["next_cursor"]
+    read = [item["id"] for item in await all_of(ada, NOTIFICATIONS, 4)]
 
     assert read == sorted(set(read), reverse=True)
     assert len(read) == 11

@@ -15,20 +15,7 @@ from pulse_cli.errors import ConfigError, ExitCode, NotHealthy
 from pulse_cli.parked import parked, replay
 from pulse_sdk.contract.domain import ATTEMPT_HEADER, ERROR_HEADER
 from tests.conftest import RunningStack
-from tests.connected.people import settings_of, until
-
-
-@pytest.fixture
-async def channel(stack: RunningStack) -> AsyncIterator[AbstractChannel]:
-    settings = settings_of("social", stack.stack, stack.state)
-    async with await aio_pika.connect(
-        host=settings.rabbitmq_host,
-        port=settings.rabbitmq_port,
-        login=settings.rabbitmq_user,
-        password=settings.rabbitmq_password.get_secret_value(),
-        virtualhost=settings.rabbitmq_vhost,
-    ) as connection:
-        yield await connection.channel()
+from tests.connected.people import until
 
 
 @pytest.fixture

@@ -2,63 +2,50 @@
 
 from __future__ import annotations
 
-import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-import aio_pika
 import pytest
+from aio_pika.abc import AbstractChannel
 
 from pulse_sdk.contract.domain import UserChanged, UserRegisteredEvent, UserUpdatedEvent
-from services.kit.cache import open_redis
 from services.kit.ids import new_id
-from services.kit.outbox import declare_exchange
 from services.posts.app import create_app
 from services.social.feed import ALL_PUBLIC
 from tests.conftest import RunningStack
+from tests.connected.broker import publish
 from tests.connected.internal import internal
-from tests.connected.people import People, Person, code, served, settings_of, until
-from tests.connected.test_posts import POSTS, all_of, post, read
+from tests.connected.people import People, Person, all_of, code, served, settings_of, until
+from tests.connected.posting import POSTS, forget_popular, post, read
+from tests.ports import closed_port
 
 Tell = Callable[..., Awaitable[None]]
 
 
 @pytest.fixture
-async def tell(stack: RunningStack) -> AsyncIterator[Tell]:
+def tell(channel: AbstractChannel) -> Tell:
     """Tells the services of a person, as the users service does."""
-    settings = settings_of("users", stack.stack, stack.state)
-    async with await aio_pika.connect(
-        host=settings.rabbitmq_host,
-        port=settings.rabbitmq_port,
-        login=settings.rabbitmq_user,
-        password=settings.rabbitmq_password.get_secret_value(),
-        virtualhost=settings.rabbitmq_vhost,
-    ) as connection:
-        exchange = await declare_exchange(await connection.channel())
 
-        async def tell(
-            person: Person,
-            display_name: str,
-            visibility: Literal["public", "private"] = "public",
-            when: datetime | None = None,
-            event_type: type[UserRegisteredEvent | UserUpdatedEvent] = UserUpdatedEvent,
-        ) -> None:
-            event = event_type(
-                id=new_id(),
-                source="/services/users",
-                time=when or datetime.now(UTC),
-                data=UserChanged(
-                    user_id=person.id,
-                    username=_username(person),
-                    display_name=display_name,
-                    visibility=visibility,
-                ),
-            )
-            body = event.model_dump_json(exclude_none=True).encode()
-            await exchange.publish(aio_pika.Message(body), routing_key=event.type)
+    async def tell(
+        person: Person,
+        display_name: str,
+        visibility: Literal["public", "private"] = "public",
+        when: datetime | None = None,
+        event_type: type[UserRegisteredEvent | UserUpdatedEvent] = UserUpdatedEvent,
+    ) -> None:
+        changed = UserChanged(
+            user_id=person.id,
+            username=_username(person),
+            display_name=display_name,
+            visibility=visibility,
+        )
+        time = when or datetime.now(UTC)
+        event = event_type(id=new_id(), source="/services/users", time=time, data=changed)
+        await publish(channel, event)
 
-        yield tell
+    return tell
 
 
 def _username(person: Person) -> str:
@@ -120,11 +107,12 @@ async def test_every_instance_learns_of_a_change(
 ) -> None:
     ada, ben = await people.new(), await people.new()
     post_id = (await post(ada))["id"]
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = closed.getsockname()[1]
     settings = settings_of("posts", stack.stack, stack.state)
-    deaf = settings.model_copy(update={"rabbitmq_port": port})  # hears of it from the table alone
-    async with served(create_app(deaf)) as url:
+    async with AsyncExitStack() as undo:
+        port = undo.enter_context(closed_port())
+        # It hears of changes from the table alone.
+        deaf = settings.model_copy(update={"rabbitmq_port": port})
+        url = await undo.enter_async_context(served(create_app(deaf)))
 
         async def name() -> object:
             author = (await ben.http.get(f"{url}{POSTS}/{post_id}")).json()["author"]
@@ -177,7 +165,7 @@ async def test_a_private_authors_posts_are_for_followers_and_the_author(
     path = f"{POSTS}/{post_id}"
     comment = (await ben.http.post(f"{path}/comments", json={"text": "hi"})).json()
     await ben.http.put(f"{path}/like")
-    await _forget_popular(stack)
+    await forget_popular(stack)
     assert post_id in await _popular(eve)
     assert (await ben.http.put(f"/api/v1/social/following/{ada.id}")).status_code == 204
     await tell(ada, "Ada", "private")
@@ -246,8 +234,3 @@ async def _ids(reader: Person, path: str) -> list[str]:
     assert answer.status_code == 200, answer.text
     page: dict[str, Any] = answer.json()
     return [item["id"] for item in page["items"]]
-
-
-async def _forget_popular(stack: RunningStack) -> None:
-    async with open_redis(settings_of("posts", stack.stack, stack.state)) as redis:
-        await redis.unlink("posts:popular:all")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import socket
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,39 +14,11 @@ from services.kit.cache import Cache, open_redis
 from services.kit.ids import new_id
 from services.posts.app import create_app
 from tests.conftest import RunningStack
-from tests.connected.internal import heard, internal
-from tests.connected.people import People, Person, code, served, settings_of
-
-POSTS = "/api/v1/posts"
-
-
-async def post(author: Person, text: str = "hello") -> dict[str, Any]:
-    answer = await author.http.post(POSTS, json={"text": text})
-    assert answer.status_code == 201, answer.text
-    made: dict[str, Any] = answer.json()
-    return made
-
-
-async def read(reader: Person, post_id: str) -> dict[str, Any]:
-    answer = await reader.http.get(f"{POSTS}/{post_id}")
-    assert answer.status_code == 200, answer.text
-    found: dict[str, Any] = answer.json()
-    return found
-
-
-async def all_of(reader: Person, path: str, limit: int, **params: str) -> list[dict[str, Any]]:
-    """Every item of a list, page by page."""
-    items: list[dict[str, Any]] = []
-    cursor: dict[str, str] = {}
-    while True:
-        answer = await reader.http.get(path, params={"limit": limit, **params, **cursor})
-        assert answer.status_code == 200, answer.text
-        page = answer.json()
-        assert len(page["items"]) <= limit
-        items += page["items"]
-        if page["next_cursor"] is None:
-            return items
-        cursor = {"cursor": page["next_cursor"]}
+from tests.connected.broker import heard
+from tests.connected.internal import internal
+from tests.connected.people import People, all_of, code, served, settings_of
+from tests.connected.posting import POSTS, post, read
+from tests.ports import closed_port
 
 
 async def test_a_post_is_read_as_it_was_made(people: People) -> None:
@@ -81,7 +53,7 @@ async def test_one_key_makes_one_post_however_often_it_is_sent(
 ) -> None:
     ada, ben = await people.new(), await people.new()
     headers = {"Idempotency-Key": f"key-{ada.id}"}
-    async with heard(stack, "post.created") as events:
+    async with heard(stack, "posts", "post.created") as events:
         answers = await asyncio.gather(
             *(ada.http.post(POSTS, json={"text": "once"}, headers=headers) for _ in range(10))
         )
@@ -100,7 +72,7 @@ async def test_likes_are_counted_exactly_and_told_once(stack: RunningStack, peop
     likers = [await people.new() for _ in range(15)]
     post_id = (await post(ada))["id"]
     like = f"{POSTS}/{post_id}/like"
-    async with heard(stack, "post.liked") as events:
+    async with heard(stack, "posts", "post.liked") as events:
         answers = await asyncio.gather(*(liker.http.put(like) for liker in likers * 3))
         assert {answer.status_code for answer in answers} == {204}
         assert (await read(ada, post_id))["like_count"] == 15
@@ -118,7 +90,7 @@ async def test_comments_are_counted_kept_once_and_paged(
     ada, ben = await people.new(), await people.new()
     post_id = (await post(ada))["id"]
     path = f"{POSTS}/{post_id}/comments"
-    async with heard(stack, "comment.created") as events:
+    async with heard(stack, "posts", "comment.created") as events:
         answers: list[Response] = [
             await ben.http.post(path, json={"text": f"comment {n}"}) for n in range(5)
         ]
@@ -145,7 +117,7 @@ async def test_only_its_author_deletes_a_post_and_all_below_it_goes(
     await ben.http.put(f"{POSTS}/{post_id}/like")
     await ben.http.post(f"{POSTS}/{post_id}/comments", json={"text": "hi"})
     assert code(await ben.http.delete(f"{POSTS}/{post_id}")) == (403, "post_not_yours")
-    async with heard(stack, "post.deleted") as events:
+    async with heard(stack, "posts", "post.deleted") as events:
         assert (await ada.http.delete(f"{POSTS}/{post_id}")).status_code == 204
         assert code(await ada.http.delete(f"{POSTS}/{post_id}")) == (404, "post_not_found")
         told = [data for _, data in await events.data() if data["post_id"] == post_id]
@@ -195,11 +167,11 @@ async def test_without_redis_posts_are_served_from_postgresql(
     stack: RunningStack, people: People
 ) -> None:
     ada = await people.new()
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = closed.getsockname()[1]
     settings = settings_of("posts", stack.stack, stack.state)
-    away = settings.model_copy(update={"redis_port": port, "rabbitmq_port": port})
-    async with served(create_app(away)) as url:
+    async with AsyncExitStack() as undo:
+        port = undo.enter_context(closed_port())
+        away = settings.model_copy(update={"redis_port": port, "rabbitmq_port": port})
+        url = await undo.enter_async_context(served(create_app(away)))
         made = await ada.http.post(f"{url}{POSTS}", json={"text": "hello"})
         assert made.status_code == 201
         path = f"{url}{POSTS}/{made.json()['id']}"
@@ -239,7 +211,7 @@ async def test_an_import_adds_and_tells_only_what_is_not_there(
         {"posts": posts},
         {"posts": []},
     ]
-    async with heard(stack, "post.created") as events:
+    async with heard(stack, "posts", "post.created") as events:
         answers = [
             await internal(stack, "operator", "posts", "/internal/import", body)
             for body in imported

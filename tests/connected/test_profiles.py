@@ -12,7 +12,8 @@ import pytest
 
 from services.kit.ids import new_id
 from tests.conftest import RunningStack
-from tests.connected.internal import heard, internal
+from tests.connected.broker import heard
+from tests.connected.internal import internal
 from tests.connected.people import People, Person, code
 
 ME = "/api/v1/users/me"
@@ -61,7 +62,7 @@ async def test_an_edit_is_seen_at_once_and_told(
     before = (await ben.http.get(path)).json()
     assert (before["visibility"], before["bio"]) == ("public", "")
 
-    async with heard(stack, "user.updated") as events:
+    async with heard(stack, "users", "user.updated") as events:
         answer = await ada.http.patch(ME, json={"visibility": "private", "bio": "Countess"})
         again = await ada.http.patch(ME, json={"visibility": "private"})
         told = [data for _, data in await events.data() if data["user_id"] == str(ada.id)]
@@ -147,7 +148,7 @@ async def test_concurrent_edits_of_different_fields_are_all_kept_and_told_in_ord
         {"visibility": "private"},
         {"display_name": "Ada K."},
     ]
-    async with heard(stack, "user.updated") as events:
+    async with heard(stack, "users", "user.updated") as events:
         answers = await asyncio.gather(*(ada.http.patch(ME, json=one) for one in changes))
         told = [data for _, data in await events.data() if data["user_id"] == str(ada.id)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from services.messaging.app import create_app
 from services.messaging.sockets import LIVE
 from tests.conftest import RunningStack
 from tests.connected.people import People, served, settings_of
-from tests.connected.wire import WS, ended, listen, messages, opened, send, silent, told
+from tests.connected.wire import WS, ended, listen, messages, opened, ready, send, silent, told
 
 
 @dataclass(frozen=True)
@@ -69,12 +70,12 @@ async def test_a_message_reaches_every_socket_of_its_recipients_on_every_instanc
 
 
 async def test_a_socket_ends_with_its_token(people: People, second: Instance) -> None:
-    ada, late = await people.new(lives_seconds=1.0), await people.new(lives_seconds=-1)
+    ends = time.time() + 2
+    ada, late = await people.new(lives_seconds=2), await people.new(lives_seconds=-1)
 
     async with listen(second.url, ada) as socket:
-        started = asyncio.get_running_loop().time()
         assert await ended(socket) == (4401, 1)
-        assert asyncio.get_running_loop().time() - started < 1.5
+        assert time.time() >= ends
 
     with pytest.raises(InvalidStatus) as refused:
         await listen(second.url, late)
@@ -114,7 +115,7 @@ async def test_a_reader_that_is_too_slow_is_cut_off_and_hinders_nobody(
         listen(second.url, slow, most_unread=1) as stuck,
         listen(second.url, quick) as socket,
     ):
-        reading = asyncio.create_task(told(socket, MessageFrame, within=30))
+        reading = asyncio.create_task(told(socket, MessageFrame))
         for _ in range(count):
             await second.live.tell([slow.id, quick.id], frame)
         sent = await send(ada, conversation, "Still there?")
@@ -133,11 +134,9 @@ async def test_sockets_are_told_when_an_instance_goes_away(
     async with AsyncExitStack() as sockets:
         async with served(app) as url:
             socket = await sockets.enter_async_context(listen(url, ada))
+            await ready(socket)
             waiting = asyncio.create_task(ended(socket))
-            await asyncio.sleep(0.2)
-            started = asyncio.get_running_loop().time()
-        assert asyncio.get_running_loop().time() - started < 2
-        assert await waiting == (1001, 1)
+        assert await waiting == (1001, 0), "told, not cut off"
 
 
 async def test_the_life_of_a_socket_is_no_time_to_answer_a_request(

@@ -8,11 +8,9 @@ from contextlib import AsyncExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
 import psutil
 import psycopg2
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from pulse_cli.stack.model import ServiceName
 from services.kit import replica as kit
@@ -22,10 +20,10 @@ from services.posts.app import create_app as posts
 from tests.conftest import RunningStack, running
 from tests.connected.internal import instance_url
 from tests.connected.people import People, Person, served, settings_of, until
+from tests.metrics import counted
 
 STANDBY = "postgres-replica"
 POSTS = "/api/v1/posts"
-WITHIN = 60.0
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +47,11 @@ def standby(stack: RunningStack) -> dict[str, Any]:
 
 def data(stack: RunningStack) -> Path:
     return stack.state / "data" / STANDBY
+
+
+def made_at(stack: RunningStack) -> int:
+    """When the standby's data were made, in nanoseconds."""
+    return (data(stack) / "backup_label.old").stat().st_mtime_ns
 
 
 def kill(stack: RunningStack) -> None:
@@ -86,17 +89,6 @@ def paused(stack: RunningStack) -> Iterator[None]:
         asked(stack, port, "SELECT pg_wal_replay_resume()")
 
 
-async def counted(url: str, sample: str, **labels: str) -> float:
-    async with httpx.AsyncClient() as client:
-        text = (await client.get(f"{url}/metrics")).text
-    return sum(
-        one.value
-        for family in text_string_to_metric_families(text)
-        for one in family.samples
-        if one.name == sample and one.labels.items() >= labels.items()
-    )
-
-
 async def by_replica(url: str) -> float:
     """How many reads a service's replica has answered."""
     return await counted(url, "db_reads_total", server="replica")
@@ -122,7 +114,7 @@ async def read_there(url: str, reader: Person) -> None:
         await listed(reader, reader, url)
         return await by_replica(url) > before
 
-    await until(more, True, WITHIN)
+    await until(more, True)
 
 
 async def test_rows_reach_the_replica_and_are_read_there(
@@ -138,11 +130,15 @@ async def test_rows_reach_the_replica_and_are_read_there(
             cursor.execute("SELECT FROM posts WHERE author_id = %s", (str(author.id),))
             return int(cursor.rowcount)
 
-    await until(there, 1, WITHIN)
+    await until(there, 1)
     url = instance_url(doubled, "posts")
     await read_there(url, reader)
-    await until(lambda: listed(reader, author), ["everywhere"], WITHIN)
-    assert await counted(url, "db_replica_lag_seconds") < kit.LAG_SECONDS
+    await until(lambda: listed(reader, author), ["everywhere"])
+
+    async def follows() -> bool:
+        return await counted(url, "db_replica_lag_seconds") < kit.LAG_SECONDS
+
+    await until(follows, True)
 
 
 LISTS: tuple[tuple[ServiceName, str], ...] = (
@@ -168,7 +164,7 @@ async def test_lists_of_every_service_are_read_there(doubled: RunningStack, peop
             assert answer.status_code == 200, answer.text
             return await by_replica(url) > before
 
-        await until(more, True, WITHIN)
+        await until(more, True)
 
 
 async def test_who_wrote_sees_it_at_once_on_every_instance(
@@ -190,14 +186,14 @@ async def test_who_wrote_sees_it_at_once_on_every_instance(
             before = await by_replica(there)
             assert await listed(reader, author, there) == []
             assert await by_replica(there) == before + 1
-        await until(lambda: listed(reader, author, there), newest, WITHIN)
+        await until(lambda: listed(reader, author, there), newest)
 
         async def author_is_back() -> bool:
             before = await by_replica(there)
             assert await listed(author, author, there) == newest
             return await by_replica(there) > before
 
-        await until(author_is_back, True, WITHIN)
+        await until(author_is_back, True)
 
 
 async def test_who_is_sent_a_message_sees_it_at_once(
@@ -227,7 +223,7 @@ async def test_a_replica_that_is_far_behind_is_not_read(
     await read_there(url, reader)
     with paused(doubled):
         await post(author, "late")
-        await until(lambda: listed(reader, author), ["late"], WITHIN)
+        await until(lambda: listed(reader, author), ["late"])
         degraded = await counted(url, "degraded_total", what="replica")
         assert await listed(reader, author) == ["late"]
         assert await counted(url, "degraded_total", what="replica") > degraded
@@ -253,19 +249,19 @@ async def test_without_the_replica_everything_is_read_from_the_server(
     await read_there(url, reader)  # Supervisor has started it again
     after = standby(doubled)
     assert after["state"] in {"starting", "running"}  # for Supervisor, the first second is a start
-    assert after["restarts"] == before["restarts"] + 1
+    assert after["restarts"] > before["restarts"]
     assert await listed(reader, author) == ["still there"]
 
 
 def test_up_again_keeps_the_replica(doubled: RunningStack) -> None:
-    before, made = standby(doubled)["pid"], (data(doubled) / "backup_label.old").stat()
+    before, made = standby(doubled)["pid"], made_at(doubled)
     again = doubled.pulse("up", "--replica")
     assert again.returncode == 0, again.stderr
     assert "changed" not in again.stderr
     assert standby(doubled)["pid"] == before
     restarted = doubled.pulse("restart", STANDBY)
     assert restarted.returncode == 0, restarted.stderr
-    assert (data(doubled) / "backup_label.old").stat() == made
+    assert made_at(doubled) == made
 
 
 async def test_broken_data_are_made_anew(doubled: RunningStack, people: People) -> None:
@@ -277,7 +273,7 @@ async def test_broken_data_are_made_anew(doubled: RunningStack, people: People) 
 
 
 async def test_health_tells_how_far_it_is_behind(doubled: RunningStack) -> None:
-    told = doubled.pulse("health", "--wait", "30", "--json")
+    told = doubled.pulse("health", "--wait", "60", "--json")
     assert told.returncode == 0, told.stdout
     (replica,) = (c for c in json.loads(told.stdout)["checks"] if c["name"] == STANDBY)
     assert replica["said"].startswith("has what the server has after ")

@@ -17,13 +17,13 @@ from services.kit.outbox import Outbox
 from services.messaging.mail import MailStore
 from services.notifications.store import NotificationStore
 from tests.conftest import RunningStack
-from tests.connected.people import People, Person, settings_of
+from tests.connected.people import WITHIN, People, Person, settings_of
 
 NOTIFY = Query(
     "test_notify",
     """INSERT INTO notifications (user_id, id, event_id, kind, subject, read, created_at)
     SELECT %(user)s, gen_random_uuid(), gen_random_uuid(), 'welcome', '{}', read,
-        now() - days * interval '1 day'
+        now() - days * interval '24 hours'
     FROM unnest(%(read)s::boolean[], %(days)s::int[]) AS given (read, days)""",
 )
 LEFT = Query(
@@ -40,11 +40,8 @@ async def test_notifications_go_when_they_are_old(stack: RunningStack) -> None:
         days = [1, 89, 91, 1, 91, 179, 181]
         read = [True] * 3 + [False] * 4
         await database.execute(NOTIFY, {"user": user, "read": read, "days": days})
-        deleted = 0
         while (batch := await store.expire(90, 180, limit=1)) is not None:
             assert batch <= 2
-            deleted += batch
-        assert deleted >= 2
         left = await database.rows(LEFT, {"user": user})
         assert left == [(False, 179), (False, 91), (True, 89), (False, 1), (True, 1)]
         assert await store.unread(user) == 3
@@ -132,7 +129,7 @@ async def test_deleting_goes_on_after_a_failure(monkeypatch: pytest.MonkeyPatch)
         return answer
 
     task = asyncio.create_task(retention.expire("test", batch))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(WITHIN):
         await done.wait()
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

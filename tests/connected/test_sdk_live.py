@@ -33,7 +33,7 @@ async def test_nothing_is_lost_or_doubled_while_messaging_is_restarted_and_kille
     ada, ben = await people.new(), await people.new()
     conversation = await opened(ada, ben)
     async with (
-        asyncio.timeout(100),
+        asyncio.timeout(240),
         AsyncPulse(stack.gateway_url, token=ada.token, retries=PATIENT) as sender,
         AsyncPulse(stack.gateway_url, token=ben.token) as listener,
     ):

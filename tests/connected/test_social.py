@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,10 @@ from services.kit.ids import new_id
 from services.social.app import create_app
 from services.social.timelines import LENGTH, Below, Change, Part, Timelines
 from tests.conftest import RunningStack
-from tests.connected.internal import heard, internal
+from tests.connected.broker import heard
+from tests.connected.internal import internal
 from tests.connected.people import People, Person, code, served, settings_of, until
+from tests.ports import closed_port
 
 FOLLOWING = "/api/v1/social/following"
 FOLLOWERS = "/api/v1/social/followers"
@@ -89,16 +90,17 @@ async def _feed(reader: Person, limit: int, url: str = "") -> list[str]:
         cursor = {"cursor": page["next_cursor"]}
 
 
-def _closed_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+@pytest.fixture
+def nobody() -> Iterator[int]:
+    """A port where nobody listens."""
+    with closed_port() as port:
+        yield port
 
 
 async def test_follows_are_told_only_when_they_change(stack: RunningStack, people: People) -> None:
     ada, ben = await people.new(), await people.new()
     path = f"{FOLLOWING}/{ben.id}"
-    async with heard(stack, "user.followed", "user.unfollowed") as events:
+    async with heard(stack, "social", "user.followed", "user.unfollowed") as events:
         for method in ("DELETE", "PUT", "PUT", "DELETE", "DELETE"):
             assert (await ada.http.request(method, path)).status_code == 204
         told = [event for event in await events.data() if event[1]["follower_id"] == str(ada.id)]
@@ -204,7 +206,7 @@ async def test_a_feed_longer_than_its_timeline_is_paged_to_its_end(
 
 
 async def test_without_redis_the_feed_comes_from_postgresql(
-    stack: RunningStack, people: People
+    stack: RunningStack, people: People, nobody: int
 ) -> None:
     authors = [await people.new() for _ in range(2)]
     ada = await people.new()
@@ -212,8 +214,7 @@ async def test_without_redis_the_feed_comes_from_postgresql(
         await _follow(ada, author)
     ids = await _imported(stack, authors, 45)
     await until(lambda: _feed(ada, 20), ids)
-    port = _closed_port()
-    away = {"redis_port": port, "rabbitmq_port": port}
+    away = {"redis_port": nobody, "rabbitmq_port": nobody}
     settings = settings_of("social", stack.stack, stack.state).model_copy(update=away)
     async with served(create_app(settings)) as url:
         assert await _feed(ada, 20, url) == ids
@@ -222,16 +223,15 @@ async def test_without_redis_the_feed_comes_from_postgresql(
 
 
 async def test_without_posts_the_feed_is_degraded_and_can_still_be_paged(
-    stack: RunningStack, people: People, tmp_path: Path
+    stack: RunningStack, people: People, nobody: int, tmp_path: Path
 ) -> None:
     ada, ben = await people.new(), await people.new()
     await _follow(ben, ada)
     ids = await _imported(stack, [ada], 5)
     await until(lambda: _feed(ben, 5), ids)
     peers = tmp_path / "peers.json"
-    port = _closed_port()
-    peers.write_text(json.dumps({"posts": [f"http://127.0.0.1:{port}"]}))
-    away = {"peers_file": peers, "rabbitmq_port": port}
+    peers.write_text(json.dumps({"posts": [f"http://127.0.0.1:{nobody}"]}))
+    away = {"peers_file": peers, "rabbitmq_port": nobody}
     settings = settings_of("social", stack.stack, stack.state).model_copy(update=away)
     async with served(create_app(settings)) as url:
         first = await _page(ben, url, limit=3)

@@ -12,7 +12,8 @@ import httpx
 from services.kit.ids import new_id
 from services.social.service import MAX_FOLLOWING
 from tests.conftest import RunningStack
-from tests.connected.internal import heard, internal
+from tests.connected.broker import heard
+from tests.connected.internal import internal
 from tests.connected.people import People, Person, code, until
 
 SOCIAL = "/api/v1/social"
@@ -122,7 +123,7 @@ async def test_a_block_ends_follows_and_forbids_new_ones_both_ways(
         return len((await person.http.get("/api/v1/feed")).json()["items"])
 
     await until(lambda: feed(ada), 1)
-    async with heard(stack, "user.blocked", "user.unblocked") as events:
+    async with heard(stack, "social", "user.blocked", "user.unblocked") as events:
         await _block(ada, ben)
         await _block(ada, ben)
         assert await feed(ada) == 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import socket
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -20,7 +19,8 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from pulse_cli.programs import service_environment
 from pulse_cli.stack.model import ServiceName
 from tests.conftest import RunningStack
-from tests.connected.people import People, served
+from tests.connected.people import WITHIN, People, served
+from tests.ports import free_port
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 CALLER = "b7ad6b7169203331"
@@ -75,8 +75,7 @@ async def instance(
     stack: RunningStack, name: ServiceName, endpoint: str, peers: Path
 ) -> AsyncIterator[str]:
     """One more instance of a service that exports its spans; its URL."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     environment = {
         **service_environment(stack.stack, name, 9, stack.state),
         "SERVICE_PORT": str(port),
@@ -99,7 +98,7 @@ async def instance(
         yield url
     finally:
         process.terminate()
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(WITHIN):
             assert await process.wait() == 0
 
 
@@ -110,7 +109,7 @@ async def _ready(client: httpx.AsyncClient, url: str) -> bool:
         return False
 
 
-async def until(ask: Callable[[], object], within: float = 15) -> None:
+async def until(ask: Callable[[], object], within: float = WITHIN) -> None:
     async with asyncio.timeout(within):
         while True:
             answer = ask()
@@ -130,7 +129,9 @@ async def test_a_trace_goes_through_peers_and_events(
         posts = await running.enter_async_context(instance(stack, "posts", endpoint, peers))
         peers.write_text(json.dumps({"posts": [posts]}))
         social = await running.enter_async_context(instance(stack, "social", endpoint, peers))
-        client = await running.enter_async_context(httpx.AsyncClient(headers=HEADERS, timeout=10))
+        client = await running.enter_async_context(
+            httpx.AsyncClient(headers=HEADERS, timeout=WITHIN)
+        )
 
         followed = await client.put(
             f"{social}/api/v1/social/following/{author.id}", headers=reader.headers

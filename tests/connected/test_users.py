@@ -12,7 +12,7 @@ import pytest
 from services.kit.cache import open_redis
 from services.users.sessions import GRACE_SECONDS
 from tests.conftest import RunningStack
-from tests.connected.people import settings_of
+from tests.connected.people import WITHIN, fresh_address, settings_of
 
 PASSWORD = "correct horse battery"
 
@@ -20,7 +20,11 @@ PASSWORD = "correct horse battery"
 @pytest.fixture
 async def http(stack: RunningStack) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the gateway."""
-    async with httpx.AsyncClient(base_url=f"{stack.gateway_url}/api/v1") as client:
+    async with httpx.AsyncClient(
+        base_url=f"{stack.gateway_url}/api/v1",
+        transport=httpx.AsyncHTTPTransport(local_address=fresh_address()),
+        timeout=WITHIN,
+    ) as client:
         yield client
 
 

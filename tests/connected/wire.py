@@ -15,7 +15,7 @@ from pulse_sdk.contract.messaging import (
     MessageFrame,
     ReadyFrame,
 )
-from tests.connected.people import Person
+from tests.connected.people import WITHIN, Person
 
 WS = "/api/v1/ws"
 
@@ -36,7 +36,7 @@ async def ready(socket: ClientConnection) -> int:
     return (await told(socket, ReadyFrame)).position
 
 
-async def told(socket: ClientConnection, kind: type[FrameT], within: float = 5) -> FrameT:
+async def told(socket: ClientConnection, kind: type[FrameT], within: float = WITHIN) -> FrameT:
     """The next frame of a kind."""
     async with asyncio.timeout(within):
         while True:
@@ -60,7 +60,7 @@ async def silent(socket: ClientConnection, kind: type[object] = MessageFrame) ->
     return False
 
 
-async def ended(socket: ClientConnection, within: float = 10) -> tuple[int, int]:
+async def ended(socket: ClientConnection, within: float = WITHIN) -> tuple[int, int]:
     """The close code, and how many frames came before it."""
     received = 0
     async with asyncio.timeout(within):

@@ -5,22 +5,19 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
-import pytest
 
 from tests.conftest import RunningStack
 from tests.e2e.conftest import PASSWORD, Join, Person, eventually
+from tests.ports import free_port
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 LONG = 60.0
-
-pytestmark = pytest.mark.timeout(200)
 
 
 class Program:
@@ -174,12 +171,10 @@ async def test_the_web_app_serves_the_feed(stack: RunningStack, join: Join) -> N
         return len((await ben.pulse.feed.list().page()).items)
 
     await eventually(fed, lambda count: count == 1, LONG)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     async with (
         started(stack, "web_app.py", ben, "--port", str(port)) as app,
-        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as browser,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=LONG) as browser,
     ):
         assert "Running on" in await app.line()
         answers = await asyncio.gather(*(browser.get("/feed.json") for _ in range(20)))

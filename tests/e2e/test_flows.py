@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import pytest
 
 from pulse_sdk import errors
 from pulse_sdk.contract.notifications import Notification
-from tests.e2e.conftest import PASSWORD, Join, Person, eventually
+from tests.e2e.conftest import EVENTUALLY_SECONDS, PASSWORD, Join, Person, eventually
 
 
 async def _notifications(person: Person) -> list[Notification]:
@@ -75,7 +76,7 @@ async def test_a_message_is_delivered_live_and_notified(join: Join) -> None:
 
     async with ben.pulse.realtime.messages() as frames:
         sent = await ada.pulse.conversations.send(conversation.id, "Are you there?")
-        frame = await asyncio.wait_for(anext(aiter(frames)), 5)
+        frame = await asyncio.wait_for(anext(aiter(frames)), EVENTUALLY_SECONDS)
 
     assert frame.data == sent
     page = await ben.pulse.conversations.messages(conversation.id).page()
@@ -138,7 +139,7 @@ async def test_a_session_can_be_refreshed_and_ended(join: Join) -> None:
 async def test_a_wrong_password_is_refused_like_an_unknown_user(join: Join) -> None:
     ada = await join("ada")
     codes = []
-    for login in (ada.user.username, "nobody_at_all"):
+    for login in (ada.user.username, f"nobody_{uuid4().hex[:12]}"):
         with pytest.raises(errors.NotAuthenticated) as refused:
             await ada.pulse.auth.login(login, "wrong password")
         codes.append(refused.value.code)

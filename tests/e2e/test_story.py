@@ -15,7 +15,7 @@ from pulse_sdk import errors
 from pulse_sdk.contract.events import EditEvent
 from pulse_sdk.contract.messaging import MessageFrame
 from pulse_sdk.contract.notifications import Notification
-from tests.e2e.conftest import PASSWORD, Join, Person, eventually
+from tests.e2e.conftest import EVENTUALLY_SECONDS, PASSWORD, Join, Person, eventually
 
 
 class Three(NamedTuple):
@@ -52,7 +52,7 @@ async def test_accounts_and_profiles(three: Three) -> None:
     assert stale.value.status == 412
 
     # Ben finds her by the beginning of her name.
-    found = await ben.pulse.users.search(ada.user.username[:8]).page()
+    found = await ben.pulse.users.search(ada.user.username[:12]).page()
     assert ada.user.id in {user.id for user in found.items}
 
     # She logs in elsewhere, sees both sessions, and a new password leaves only this one.
@@ -132,7 +132,7 @@ async def test_conversations(three: Three) -> None:
 
     async with cleo.pulse.realtime.messages() as frames:
         sent = await ben.pulse.conversations.send(group.id, "I bring bread")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(EVENTUALLY_SECONDS):
             frame = await anext(frame async for frame in frames if isinstance(frame, MessageFrame))
     assert frame.data.text == "I bring bread"
 
