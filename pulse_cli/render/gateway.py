@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from pulse_cli.programs import LOOPBACK
@@ -54,6 +54,8 @@ class Surroundings:
     """What to put before the names of the gateway's own files."""
     description: str = MOUNTED
     """What to put before the names of the API's description."""
+    fallback: Mapping[ServiceName, Address] = field(default_factory=dict)
+    """What leads to some instance of a service, for when Kong reaches none of them itself."""
     endpoints: str | None = None
     """A folder of files that tell Envoy the instances, which it follows without a restart."""
 

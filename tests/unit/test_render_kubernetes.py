@@ -204,13 +204,28 @@ def test_rollouts_lose_no_request(overlay: str) -> None:
         pod = spec["template"]["spec"]
         main = pod["containers"][0]
         pause = main["lifecycle"]["preStop"]["sleep"]["seconds"]
-        assert pause == DRAIN.announce
+        assert pause == (DRAIN.looked_up if name in SERVICE_NAMES else DRAIN.proxied)
         drains = kit_app._SHUTDOWN_SECONDS if name in SERVICE_NAMES else DRAIN.gateway
         assert pod["terminationGracePeriodSeconds"] >= pause + drains, name
         probes = [json.dumps(main[f"{p}Probe"]) for p in ("startup", "readiness", "liveness")]
         assert len(set(probes)) == 3, name
         assert name in of_kind(overlay, "PodDisruptionBudget")
         assert pod["topologySpreadConstraints"] and pod["affinity"]["podAntiAffinity"]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_gateway_reaches_services_while_names_know_no_pod(overlay: str) -> None:
+    maps = of_kind(overlay, "ConfigMap").items()
+    declared = next(one["data"]["kong.yml"] for name, one in maps if "gateway-settings" in name)
+    services = of_kind(overlay, "Service")
+    for upstream in yaml.load(declared, LOADER)["upstreams"]:
+        *pods, service = upstream["targets"]
+        name = service["target"].partition(":")[0]
+        assert services[name]["spec"].get("clusterIP") != "None"
+        assert [one["target"].partition(":")[0] for one in pods] == (
+            [] if overlay == "istio" else [f"{name}-pods"]
+        )
+        assert service.get("weight", 100) == (1 if pods else 100)
 
 
 def test_network_policies_are_the_graph_of_calls() -> None:

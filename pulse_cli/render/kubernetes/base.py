@@ -153,6 +153,12 @@ def surroundings(
             name: (Address(pattern.format(name), stack.services[name].port),)
             for name in SERVICE_NAMES
         },
+        # A Service's own address, if it is the pods' that requests go to.
+        fallback={
+            name: Address(name, stack.services[name].port)
+            for name in SERVICE_NAMES
+            if pattern.format(name) != name
+        },
         redis=redis,
         redis_user=redis_user,
         redis_tls=redis_tls,

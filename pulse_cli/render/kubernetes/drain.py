@@ -9,9 +9,11 @@ from dataclasses import dataclass
 class Drain:
     """Seconds; together they are a pod's `terminationGracePeriodSeconds`."""
 
-    announce: int = 8
-    """Serving on while everybody who sends requests learns that the pod is going: kube-proxy
-    follows within a second, other services' look-ups within five."""
+    looked_up: int = 35
+    """Serving on while everybody who looks pods up by name learns that one is going: most
+    clusters' CoreDNS keeps an answer for 30 s, and services ask again after three."""
+    proxied: int = 8
+    """The same behind a Service's own address: kube-proxy follows within a second."""
     finish: int = 5
     """A service finishes what is under way and ends within 5 s of SIGTERM."""
     gateway: int = 15
@@ -21,7 +23,7 @@ class Drain:
     @property
     def service(self) -> int:
         """A service's whole grace."""
-        return self.announce + self.finish + self.spare
+        return self.looked_up + self.finish + self.spare
 
 
 DRAIN = Drain()
