@@ -19,7 +19,8 @@ from pulse_sdk.contract.events import (
     GivenAnswer,
     Rsvp,
 )
-from pulse_sdk.testing._kit import Endpoint, Received, Refusal, page
+from pulse_sdk.contract.problems import Refusal
+from pulse_sdk.testing._kit import Endpoint, Received, page
 from pulse_sdk.testing._world import Given, World, about_event, moment
 
 _FARTHEST = timedelta(days=36_525)
@@ -34,7 +35,7 @@ def create(world: World, got: Received[CreateEvent, None]) -> Event:
     if event is not None:
         if new != CreateEvent.model_validate(event.model_dump(include={*CreateEvent.model_fields})):
             detail = "This Idempotency-Key was used for another event."
-            raise Refusal(409, "idempotency_key_reused", detail)
+            raise Refusal.conflict("idempotency_key_reused", detail)
         return event
     event = Event(
         id=world.new_id(),
@@ -69,7 +70,7 @@ def edit(world: World, got: Received[EditEvent, None]) -> Event:
     _in_the_future(world, got.body)
     old = _own(world, got)
     if old.cancelled_at is not None:
-        raise Refusal(409, "event_cancelled", "The event is cancelled.")
+        raise Refusal.conflict("event_cancelled", "The event is cancelled.")
     got.check_version("event", old.version)
     given = {name: getattr(got.body, name) for name in got.body.model_fields_set}
     changes = {name: value for name, value in given.items() if value != getattr(old, name)}
@@ -78,7 +79,7 @@ def edit(world: World, got: Received[EditEvent, None]) -> Event:
     edited = old.model_copy(update={**changes, "version": old.version + 1})
     if edited.capacity is not None and edited.capacity < edited.attending:
         detail = "More people attend than that; a place is not taken from anybody."
-        raise Refusal(409, "capacity_taken", detail)
+        raise Refusal.conflict("capacity_taken", detail)
     world.events[old.id] = edited
     if changes.keys() != {"capacity"}:
         about = {**about_event(edited), "changed": sorted(changes)}
@@ -116,7 +117,7 @@ def answer(world: World, got: Received[AnswerInvitation, None]) -> Rsvp:
     if got.body.answer != "no" and world.blocked(got.caller, [found.creator_id]):
         raise Refusal(403, "blocked", "One of you has blocked the other.")
     if found.cancelled_at is not None:
-        raise Refusal(409, "event_cancelled", "The event is cancelled.")
+        raise Refusal.conflict("event_cancelled", "The event is cancelled.")
     answers = world.answers[found.id]
     old = answers.get(got.caller)
     given: GivenAnswer = got.body.answer
@@ -158,7 +159,7 @@ def attendees(world: World, got: Received[None, AttendeesQuery]) -> Page[Attende
 def _own(world: World, got: Received[object, object]) -> Event:
     found = event(world, got)
     if found.creator_id != got.caller:
-        raise Refusal(403, "not_creator", "Only who announced it may do this.")
+        raise Refusal.forbidden("not_creator", "Only who announced it may do this.")
     return found
 
 

@@ -16,11 +16,12 @@ from pulse_sdk import Retries
 from pulse_sdk.backoff import Backoff
 from pulse_sdk.client import AsyncPulse, AsyncPulseOptions, Pulse, PulseOptions
 from pulse_sdk.contract.notifications import Notification
+from pulse_sdk.contract.problems import Refusal
 from pulse_sdk.contract.users import Me, Register, Tokens, User
 from pulse_sdk.testing import _users
 from pulse_sdk.testing._changes import Changes
 from pulse_sdk.testing._clients import Clients
-from pulse_sdk.testing._kit import Received, Refusal
+from pulse_sdk.testing._kit import Received, refused
 from pulse_sdk.testing._server import Sent, Server, checked
 from pulse_sdk.testing._sockets import Sockets
 from pulse_sdk.testing._world import World
@@ -182,7 +183,7 @@ class FakePulse:
         """
         headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
         refusal = Refusal(status, code, detail, headers=headers)
-        self.answer_next(operation, refusal.response(str(self._world.new_id())), times=times)
+        self.answer_next(operation, refused(refusal, str(self._world.new_id())), times=times)
 
     def answer_next(
         self, operation: str, outcome: httpx.Response | httpx.TransportError, *, times: int = 1

@@ -6,7 +6,6 @@ import base64
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from http import HTTPStatus
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from uuid import UUID
@@ -14,7 +13,8 @@ from uuid import UUID
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from pulse_sdk.contract.common import FieldError, Page, PageQuery, Problem, field_errors
+from pulse_sdk.contract.common import Page, PageQuery, field_errors
+from pulse_sdk.contract.problems import Refusal
 
 if TYPE_CHECKING:
     from pulse_sdk.testing._world import World
@@ -27,61 +27,13 @@ _VERSION_TAG = re.compile(r'(?:^|,)\s*"([1-9][0-9]{0,8})"(?=\s*(?:,|$))', re.ASC
 _LONGEST_KEY = 128
 
 
-class Refusal(Exception):
-    """A request that is answered with a problem document."""
-
-    def __init__(
-        self,
-        status: int,
-        code: str,
-        detail: str,
-        *,
-        fields: Iterable[FieldError] = (),
-        headers: Mapping[str, str] | None = None,
-    ) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.code = code
-        self.detail = detail
-        self.fields = list(fields)
-        self.headers = dict(headers or {})
-
-    @classmethod
-    def not_found(cls, what: str) -> Refusal:
-        """404: there is no such thing, or the caller may not know of it."""
-        return cls(404, f"{what}_not_found", f"There is no such {what}.")
-
-    @classmethod
-    def stale(cls, what: str) -> Refusal:
-        """412: it is not in a version that `If-Match` names."""
-        return cls(412, "stale", f"The {what} has changed meanwhile; read it again.")
-
-    @classmethod
-    def invalid(cls, fields: list[FieldError]) -> Refusal:
-        """422: the values are not acceptable."""
-        detail = "; ".join(f"{f.field}: {f.message}" if f.field else f.message for f in fields)
-        return cls(422, "invalid_request", detail, fields=fields)
-
-    @classmethod
-    def of_field(cls, field: str, message: str) -> Refusal:
-        """422: one value is not acceptable."""
-        return cls.invalid([FieldError(field=field, message=message)])
-
-    def response(self, correlation_id: str) -> httpx.Response:
-        """The problem document."""
-        problem = Problem(
-            title=HTTPStatus(self.status).phrase,
-            status=self.status,
-            code=self.code,
-            detail=self.detail,
-            correlation_id=correlation_id,
-            errors=self.fields or None,
-        )
-        return httpx.Response(
-            self.status,
-            headers={**self.headers, "Content-Type": "application/problem+json"},
-            content=problem.model_dump_json(exclude_none=True).encode(),
-        )
+def refused(refusal: Refusal, correlation_id: str) -> httpx.Response:
+    """The problem document of a refusal."""
+    return httpx.Response(
+        refusal.status,
+        headers={**refusal.headers, "Content-Type": "application/problem+json"},
+        content=refusal.problem(correlation_id),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,12 +130,12 @@ class Endpoint:
             return None
         kind = request.headers.get("Content-Type", "").partition(";")[0]
         if kind.strip().lower() != "application/json":
-            raise Refusal(400, "malformed_request", "Send the body as application/json.")
+            raise Refusal.malformed("Send the body as application/json.")
         try:
             return self.body.model_validate_json(request.content)
         except ValidationError as error:
             if any(found["type"] == "json_invalid" for found in error.errors()):
-                raise Refusal(400, "malformed_request", "The body is not valid JSON.") from None
+                raise Refusal.malformed("The body is not valid JSON.") from None
             raise Refusal.invalid(field_errors(error)) from None
 
 

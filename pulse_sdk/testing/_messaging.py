@@ -17,7 +17,8 @@ from pulse_sdk.contract.messaging import (
     SendMessage,
     UnreadMessages,
 )
-from pulse_sdk.testing._kit import Endpoint, Received, Refusal, page
+from pulse_sdk.contract.problems import Refusal
+from pulse_sdk.testing._kit import Endpoint, Received, page
 from pulse_sdk.testing._world import Member, Talk, World
 
 
@@ -86,7 +87,7 @@ def add_member(world: World, got: Received[None, None]) -> None:
     if member_id in talk.members:
         return
     if len(talk.members) >= MAX_MEMBERS:
-        raise Refusal(409, "group_full", f"A group has {MAX_MEMBERS} members at most.")
+        raise Refusal.conflict("group_full", f"A group has {MAX_MEMBERS} members at most.")
     if world.blocked(got.caller, [member_id]):
         raise _blocked()
     known = max((n for (u, _), n in talk.ordinals.items() if u == member_id), default=0)
@@ -99,7 +100,7 @@ def remove_member(world: World, got: Received[None, None]) -> None:
     member_id = got.id("user_id")
     talk = _group(world, got)
     if got.caller not in (member_id, talk.owner_id):
-        raise Refusal(403, "not_the_owner", "Only the group's owner removes others.")
+        raise Refusal.forbidden("not_the_owner", "Only the group's owner removes others.")
     if talk.members.pop(member_id, None) is not None and member_id == talk.owner_id:
         oldest = sorted(talk.members, key=lambda u: (talk.members[u].joined_at, u))
         talk.owner_id = oldest[0] if oldest else None
@@ -180,7 +181,7 @@ def _talk(world: World, got: Received[object, object]) -> Talk:
 def _group(world: World, got: Received[object, object]) -> Talk:
     talk = _talk(world, got)
     if not talk.is_group:
-        raise Refusal(409, "not_a_group", "Two people's conversation cannot be changed.")
+        raise Refusal.conflict("not_a_group", "Two people's conversation cannot be changed.")
     return talk
 
 
@@ -202,11 +203,11 @@ def _seen(talk: Talk, user_id: UUID) -> Conversation:
 
 def _key_reused(what: str) -> Refusal:
     detail = f"This Idempotency-Key was used for another {what}."
-    return Refusal(409, "idempotency_key_reused", detail)
+    return Refusal.conflict("idempotency_key_reused", detail)
 
 
 def _blocked() -> Refusal:
-    return Refusal(403, "blocked", "One of you has blocked the other.")
+    return Refusal.forbidden("blocked", "One of you has blocked the other.")
 
 
 _CONVERSATIONS = "/api/v1/conversations"

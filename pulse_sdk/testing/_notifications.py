@@ -23,7 +23,8 @@ from pulse_sdk.contract.notifications import (
     SetQuietHours,
     UnreadCount,
 )
-from pulse_sdk.testing._kit import Endpoint, Received, Refusal, page
+from pulse_sdk.contract.problems import Refusal
+from pulse_sdk.testing._kit import Endpoint, Received, page
 from pulse_sdk.testing._world import World
 
 _KINDS: tuple[NotificationKind, ...] = get_args(NotificationKind)
@@ -119,7 +120,7 @@ def register_device(world: World, got: Received[RegisterDevice, None]) -> Device
     if endpoint not in mine:
         if len(mine) >= _MOST_DEVICES:
             detail = f"There are {_MOST_DEVICES} devices already; delete one of them."
-            raise Refusal(409, "too_many_devices", detail)
+            raise Refusal.conflict("too_many_devices", detail)
         for devices in world.devices.values():
             devices.pop(endpoint, None)
         origin = f"{parts.scheme}://{parts.netloc}"

@@ -18,7 +18,8 @@ from pulse_sdk.contract.posts import (
     Post,
     PostsQuery,
 )
-from pulse_sdk.testing._kit import Endpoint, Received, Refusal, page
+from pulse_sdk.contract.problems import Refusal
+from pulse_sdk.testing._kit import Endpoint, Received, page
 from pulse_sdk.testing._world import World, moment
 
 _POPULAR_DAYS = timedelta(days=7)
@@ -134,7 +135,7 @@ def comment(world: World, got: Received[CreateComment, None]) -> Comment:
     depth = 0 if parent is None else parent.depth + 1
     if depth > MAX_REPLY_DEPTH:
         detail = f"Replies are nested {MAX_REPLY_DEPTH} deep at most; reply further up."
-        raise Refusal(409, "reply_too_deep", detail)
+        raise Refusal.conflict("reply_too_deep", detail)
     key = ("comment", post.id, got.caller, got.key)
     made = world.comments.get(world.remembered(*key) or UUID(int=0))
     if made is not None:
@@ -177,7 +178,7 @@ def delete_comment(world: World, got: Received[None, None]) -> None:
     comment = _comment(world, post.id, got.id("comment_id"))
     if got.caller not in {comment.author_id, post.author_id}:
         detail = "Only its author or the post's may delete a comment."
-        raise Refusal(403, "comment_not_yours", detail)
+        raise Refusal.forbidden("comment_not_yours", detail)
     gone = {comment.id}
     # Replies are made after what they reply to.
     for one in _comments_of(world, post.id):
@@ -219,7 +220,7 @@ def _seen(world: World, got: Received[object, object]) -> Post:
 def _own(world: World, got: Received[object, object]) -> Post:
     post = _seen(world, got)
     if post.author_id != got.caller:
-        raise Refusal(403, "post_not_yours", "Only its author may change a post.")
+        raise Refusal.forbidden("post_not_yours", "Only its author may change a post.")
     return post
 
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from http import HTTPStatus
 from typing import Any
 from uuid import UUID
 
 import httpx
 
+from pulse_sdk.contract.problems import Refusal
 from pulse_sdk.testing import _events, _messaging, _notifications, _posts, _social, _users
 from pulse_sdk.testing._changes import Changes
-from pulse_sdk.testing._kit import Endpoint, Received, Refusal
+from pulse_sdk.testing._kit import Endpoint, Received, refused
 from pulse_sdk.testing._world import Access, World
 
 SOCKET = "GET /api/v1/ws"
@@ -176,7 +178,7 @@ class Server:
             )
             answer = endpoint.answer(self._world, received)
         except Refusal as refusal:
-            answer = refusal.response(correlation_id)
+            answer = refused(refusal, correlation_id)
         answer.headers["X-Correlation-ID"] = correlation_id
         return answer
 
@@ -229,9 +231,10 @@ def _nothing_there(request: httpx.Request, path: str, access: Access | None) -> 
     allowed = sorted({e.method for e in ENDPOINTS if e.matches(path) is not None})
     if allowed:
         headers = {"Allow": ",".join(allowed)}
-        detail = "Specified method is invalid for this resource"
-        return Refusal(405, "method_not_allowed", detail, headers=headers)
-    return Refusal(404, "no_such_path", "Nothing matches the given URI")
+        wrong = HTTPStatus.METHOD_NOT_ALLOWED
+        return Refusal(wrong, "method_not_allowed", wrong.description, headers=headers)
+    nowhere = HTTPStatus.NOT_FOUND
+    return Refusal(nowhere, "no_such_path", nowhere.description)
 
 
 def _fresh(outcome: httpx.Response | httpx.TransportError) -> httpx.Response | httpx.TransportError:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from uuid import UUID
 
 from pulse_sdk.contract.common import Page, PageQuery
+from pulse_sdk.contract.problems import Refusal
 from pulse_sdk.contract.social import (
     Block,
     Counts,
@@ -17,7 +18,7 @@ from pulse_sdk.contract.social import (
     RecommendationsQuery,
     Relation,
 )
-from pulse_sdk.testing._kit import Endpoint, Received, Refusal, page
+from pulse_sdk.testing._kit import Endpoint, Received, page
 from pulse_sdk.testing._posts import listed
 from pulse_sdk.testing._world import Tie, World
 
@@ -28,14 +29,14 @@ def follow(world: World, got: Received[None, None]) -> None:
     """Follow someone."""
     other = got.id("user_id")
     if other == got.caller:
-        raise Refusal(409, "follow_oneself", "Nobody can follow themselves.")
+        raise Refusal.conflict("follow_oneself", "Nobody can follow themselves.")
     if (got.caller, other) in world.follows:
         return
     if len(_following(world, got.caller)) >= _MOST_FOLLOWED:
         detail = f"Nobody can follow more than {_MOST_FOLLOWED:,} people."
-        raise Refusal(409, "following_too_many", detail)
+        raise Refusal.conflict("following_too_many", detail)
     if world.blocked(got.caller, [other]):
-        raise Refusal(403, "blocked", "One of you blocks the other.")
+        raise Refusal.forbidden("blocked", "One of you blocks the other.")
     _tie(world, world.follows, got.caller, other)
     world.notify([other], "follower", got.caller)
 
@@ -49,7 +50,7 @@ def block(world: World, got: Received[None, None]) -> None:
     """Block someone: neither follows the other, now or later."""
     other = got.id("user_id")
     if other == got.caller:
-        raise Refusal(409, "block_oneself", "Nobody can block themselves.")
+        raise Refusal.conflict("block_oneself", "Nobody can block themselves.")
     if (got.caller, other) not in world.blocks:
         _tie(world, world.blocks, got.caller, other)
         world.follows.pop((got.caller, other), None)

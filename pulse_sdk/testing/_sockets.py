@@ -26,7 +26,8 @@ from pulse_sdk.contract.messaging import (
     TypingFrame,
     TypingSignal,
 )
-from pulse_sdk.testing._kit import Refusal
+from pulse_sdk.contract.problems import Refusal
+from pulse_sdk.testing._kit import refused
 from pulse_sdk.testing._server import SOCKET, Server, unauthorized
 from pulse_sdk.testing._world import Access, World
 
@@ -171,8 +172,8 @@ class Sockets:
         try:
             SocketQuery.model_validate_strings(dict(request.url.params))
         except ValidationError:
-            return Refusal.of_field("after", "is no position").response("")
-        return unauthorized(request).response("") if access is None else httpx.Response(101)
+            return refused(Refusal.of_field("after", "is no position"), "")
+        return httpx.Response(101) if access else refused(unauthorized(request), "")
 
     def _begin(self, access: Access, after: str | None) -> tuple[Line, int]:
         inbox = self.world.inboxes[access.user_id]

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from pulse_sdk.contract import users as contract
 from pulse_sdk.contract.common import Page, PageQuery
+from pulse_sdk.contract.problems import Refusal
 from pulse_sdk.contract.users import (
     ChangePassword,
     Login,
@@ -21,7 +22,7 @@ from pulse_sdk.contract.users import (
     User,
     UsersQuery,
 )
-from pulse_sdk.testing._kit import Endpoint, Received, Refusal, page
+from pulse_sdk.testing._kit import Endpoint, Received, page
 from pulse_sdk.testing._world import ACCESS_SECONDS, REFRESH_SECONDS, Access, Session, World
 
 _MOST_WRONG = 10
@@ -35,9 +36,9 @@ def register(world: World, got: Received[Register, None]) -> Registered:
     new = got.body
     for user in world.users.values():
         if user.email == new.email:
-            raise Refusal(409, "email_taken", "There is an account with this email.")
+            raise Refusal.conflict("email_taken", "There is an account with this email.")
         if user.username == new.username:
-            raise Refusal(409, "username_taken", "This username is taken.")
+            raise Refusal.conflict("username_taken", "This username is taken.")
     me = Me(
         id=world.new_id(),
         username=new.username,
@@ -58,7 +59,7 @@ def login(world: World, got: Received[Login, None]) -> Tokens:
     name = got.body.login.lower()
     user = next((u for u in world.users.values() if name in {u.email, u.username}), None)
     if not _right(world, user, name, got.body.password.get_secret_value()) or user is None:
-        raise _unauthorized("credentials_wrong", "Login or password is wrong.")
+        raise Refusal.unauthorized("credentials_wrong", "Login or password is wrong.")
     return log_in(world, user.id, got)
 
 
@@ -81,13 +82,13 @@ def refresh(world: World, got: Received[Refresh, None]) -> Tokens:
     token, now = got.body.refresh_token.get_secret_value(), world.now()
     session = _session(world, token.partition(".")[0])
     if session is None:
-        raise _unauthorized("refresh_token_invalid", "Log in again.")
+        raise Refusal.unauthorized("refresh_token_invalid", "Log in again.")
     if session.refresh_token == token:
         session.refresh_token = _refresh_token(world, session.id)
         session.exchanged_token, session.used_at = token, now
     elif session.exchanged_token != token or session.used_at + _GRACE < now:
         del world.sessions[session.id]
-        raise _unauthorized("refresh_token_invalid", "Log in again.")
+        raise Refusal.unauthorized("refresh_token_invalid", "Log in again.")
     return _tokens(world, session)
 
 
@@ -100,7 +101,7 @@ def change_password(world: World, got: Received[ChangePassword, None]) -> None:
     """Change the password and end the other sessions."""
     user = _logged_in(world, got)
     if not _right(world, user, user.username, got.body.current_password.get_secret_value()):
-        raise Refusal(403, "password_wrong", "The current password is wrong.")
+        raise Refusal.forbidden("password_wrong", "The current password is wrong.")
     world.passwords[user.id] = got.body.new_password.get_secret_value()
     _end_sessions(world, user.id, keep=got.session_id)
 
@@ -227,7 +228,7 @@ def _session(world: World, session_id: str) -> Session | None:
 
 def _logged_in(world: World, got: Received[object, object]) -> Me:
     if _session(world, str(got.session_id)) is None:
-        raise _unauthorized("session_ended", "Log in again.")
+        raise Refusal.unauthorized("session_ended", "Log in again.")
     return world.users[got.caller]
 
 
@@ -255,10 +256,6 @@ def _seen(session: Session, got: Received[object, object]) -> contract.Session:
 
 def _public(me: Me) -> User:
     return User.model_validate(me.model_dump(exclude={"email", "version"}))
-
-
-def _unauthorized(code: str, detail: str) -> Refusal:
-    return Refusal(401, code, detail, headers={"WWW-Authenticate": "Bearer"})
 
 
 _AUTH = "/api/v1/auth"
