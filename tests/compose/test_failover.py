@@ -25,8 +25,9 @@ def verified(stack: RunningStack, *arguments: str) -> dict[str, Any]:
 
 def lost(found: dict[str, Any]) -> float:
     """The share of requests for which the gateway found nobody, or whom an instance left."""
-    lost = sum(n for reason, n in found["failures"].items() if "gateway_unavailable" in reason)
-    return lost / sum(stretch["requests"] for stretch in found["stretches"].values())
+    lost: int = sum(n for reason, n in found["failures"].items() if "gateway_unavailable" in reason)
+    asked: int = sum(stretch["requests"] for stretch in found["stretches"].values())
+    return lost / asked
 
 
 @pytest.mark.usefixtures("report")
