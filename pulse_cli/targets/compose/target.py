@@ -7,7 +7,7 @@ import signal
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import ValidationError
 
@@ -40,6 +40,8 @@ READY_SECONDS = 180.0
 
 class Compose:
     """The stack of one state folder."""
+
+    part: ClassVar[str] = "container"
 
     def __init__(self, state: Path) -> None:
         self.state = state

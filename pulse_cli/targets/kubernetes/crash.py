@@ -17,6 +17,9 @@ from pulse_cli.targets.kubernetes.pods import Pod
 PROGRAM = "import resource; resource.prlimit(1, resource.RLIMIT_CPU, (1, 1))"
 """One second of CPU time, which takes no service longer than to start."""
 
+INTERPRETER = "/proc/1/exe"
+"""What the process itself is run by, wherever an image has it."""
+
 NOTICE_SECONDS = 20.0
 POLL_SECONDS = 0.2
 
@@ -31,7 +34,7 @@ def crash(kubectl: Kubectl, pod: Pod) -> None:
         NotHealthy: the process goes on.
     """
     before = _restarts(kubectl, pod)
-    kubectl.run("exec", pod.pod, f"--container={pod.app}", "--", "python", "-c", PROGRAM)
+    kubectl.run("exec", pod.pod, f"--container={pod.app}", "--", INTERPRETER, "-c", PROGRAM)
     deadline = time.monotonic() + NOTICE_SECONDS
     while _restarts(kubectl, pod) == before:
         if time.monotonic() > deadline:

@@ -65,6 +65,20 @@ def current_context() -> str:
     return done.stdout.strip()
 
 
+def installed() -> tuple[str, str]:
+    """Return kubectl's version, such as `v1.34.1`, and its path.
+
+    Raises:
+        MissingComponent: kubectl is not installed.
+        Unusable: it does not run.
+    """
+    program = find()
+    done = _run([program, "version", "--client", "--output=json"], None)
+    if done.returncode != 0:
+        raise Unusable(f"{program} does not run: {_first_line(done.stderr)}")
+    return str(json.loads(done.stdout)["clientVersion"]["gitVersion"]), program
+
+
 @dataclass(frozen=True)
 class Kubectl:
     """One context and namespace; nothing here ever uses another."""
@@ -104,6 +118,19 @@ class Kubectl:
         """Return objects; none when there are none."""
         found: list[dict[str, Any]] = self.json("get", kinds, *arguments)["items"]
         return found
+
+    def server_version(self) -> str:
+        """Return the cluster's version, such as `v1.34.1`. Raises `PulseError`: out of reach."""
+        return str(json.loads(self.run("get", "--raw", "/version")).get("gitVersion", "unknown"))
+
+    def may(self, verb: str, kind: str) -> bool:
+        """Whether it is allowed, also of a part such as `pods/exec`.
+
+        Raises:
+            PulseError: the cluster cannot be asked.
+        """
+        whole, _, part = kind.partition("/")
+        return self.succeeds("auth", "can-i", verb, whole, f"--subresource={part}", "--quiet")
 
     def succeeds(self, *arguments: str) -> bool:
         """Whether a command succeeds. Raises `PulseError` when the cluster cannot be asked."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -123,8 +122,7 @@ class Cluster:
 
     def environment(self) -> dict[str, Any]:
         """Return which Kubernetes it is; its machines may be of any kind."""
-        told = json.loads(self._kubectl.run("get", "--raw", "/version"))
-        return {"platform": f"Kubernetes {told.get('gitVersion', '')}".rstrip()}
+        return {"platform": f"Kubernetes {self._kubectl.server_version()}"}
 
     def _probe_plan(self, plan: Plan) -> ProbePlan:
         """Return what the gateway's overhead is measured with; the master knows the times."""

@@ -19,14 +19,26 @@ def check(stack: Stack, kubectl: Kubectl, package: Package) -> None:
         MissingComponent: the cluster serves no metrics, which autoscaling needs.
         Unusable: the cluster is out of reach, forbids it, or its namespace is another stack's.
     """
-    _configuration(stack)
-    kubectl.run("get", "--raw", "/version")
+    settings(stack)
+    kubectl.server_version()
+    rights(kubectl)
+    place(kubectl, package)
+    if stack.kubernetes.overlay != "dev":
+        metrics(kubectl)
+
+
+def rights(kubectl: Kubectl) -> None:
+    """Raise `Unusable` when kubectl may not apply what is rendered."""
     for kind in NEEDED:
-        if not kubectl.succeeds("auth", "can-i", "create", kind, "--quiet"):
+        if not kubectl.may("create", kind):
             raise Unusable(
                 f"kubectl may not create {kind} in {kubectl}; "
                 "ask for a role that may, such as `admin` of the namespace"
             )
+
+
+def place(kubectl: Kubectl, package: Package) -> None:
+    """Raise `Unusable` when the namespace holds the stack of another folder."""
     others = kubectl.run(
         "get", "deployments", "-l", f"{STACK},{STACK}!={package.labels[STACK]}", "--output=name"
     ).split()
@@ -34,15 +46,19 @@ def check(stack: Stack, kubectl: Kubectl, package: Package) -> None:
         raise Unusable(
             f"{kubectl} holds the stack of another folder; set kubernetes.namespace to another"
         )
-    metrics = ("get", "--raw", "/apis/metrics.k8s.io/v1beta1")
-    if stack.kubernetes.overlay != "dev" and not kubectl.succeeds(*metrics):
+
+
+def metrics(kubectl: Kubectl) -> None:
+    """Raise `MissingComponent` when the cluster serves none of pods."""
+    if not kubectl.succeeds("get", "--raw", "/apis/metrics.k8s.io/v1beta1"):
         raise MissingComponent(
             f"the cluster of context {kubectl.context} serves no metrics (metrics.k8s.io), which "
             "autoscaling needs; install metrics-server, or use kubernetes.overlay = dev"
         )
 
 
-def _configuration(stack: Stack) -> None:
+def settings(stack: Stack) -> None:
+    """Raise `ConfigError` when an overlay is not told what it needs."""
     if stack.gateway.kind != "kong":
         raise ConfigError(
             f"gateway.kind = {stack.gateway.kind} is not allowed: the Kubernetes target has Kong"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from pydantic import ValidationError
 
@@ -33,6 +34,8 @@ SPARE_SECONDS = 20
 
 class Kubernetes:
     """The stack of one state folder."""
+
+    part: ClassVar[str] = "pod"
 
     def __init__(self, state: Path) -> None:
         self.state = state
@@ -281,7 +284,7 @@ class Kubernetes:
 
     def _delete(self) -> int:
         kubectl = kubectl_of(self.running())
-        running = len(self._pods(kubectl))
+        running = sum(one.state != "done" for one in self._pods(kubectl))
         count = self._package.delete(kubectl)
         people().print(f"deleted {count} objects in {kubectl}; its volumes stay", soft_wrap=True)
         for file in (self._record, self._place, self._configured):

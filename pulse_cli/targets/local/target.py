@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 from pydantic import ValidationError
 
@@ -43,6 +44,8 @@ RESTART_SECONDS = 8.0
 
 class Local:
     """The stack of one state folder."""
+
+    part: ClassVar[str] = "process"
 
     def __init__(self, state: Path) -> None:
         self.state = state
