@@ -21,7 +21,7 @@ import errno
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -41,8 +41,8 @@ from pulse_cli.commands.status import status
 from pulse_cli.commands.up import up
 from pulse_cli.commands.verify import verify
 from pulse_cli.context import Root
-from pulse_cli.errors import ExitCode, PulseError
-from pulse_cli.output import fail
+from pulse_cli.errors import ConfigError, ExitCode, PulseError
+from pulse_cli.output import fail, say
 
 COMMANDS: tuple[Callable[..., None], ...] = (
     doctor,
@@ -59,7 +59,12 @@ COMMANDS: tuple[Callable[..., None], ...] = (
 )
 """Every command, in the order of `pulse --help`; its name is the function's."""
 
-UNUSABLE_ERRNOS = {errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EROFS, errno.EDQUOT}
+FULL = {errno.ENOSPC, errno.EDQUOT}
+READER_GONE = 141
+"""What a shell says of a program that SIGPIPE ended: nobody reads its output any more."""
+
+_WrongUsage = typer.BadParameter.mro()[2]
+"""The base of all that is wrong with a command line, to which typer gives no name."""
 
 app = typer.Typer(
     name="pulse",
@@ -121,7 +126,7 @@ def _root(
 def _pair(setting: str) -> tuple[str, str]:
     key, equals, value = setting.partition("=")
     if not key or not equals:
-        raise typer.BadParameter(f"{setting!r} is not KEY=VALUE", param_hint="--set")
+        raise ConfigError(f"--set: {setting!r} is not KEY=VALUE, such as gateway.port=9000")
     return key, value
 
 
@@ -137,31 +142,53 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """Run `pulse` with `arguments` (default: the process's) and return its exit code."""
     root = Root()
     try:
-        app(arguments, obj=root, prog_name="pulse")
+        code = app(arguments, obj=root, prog_name="pulse", standalone_mode=False)
     except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else ExitCode.OK
-        if code == ExitCode.INTERRUPTED:
-            fail("interrupted")
-        return code
+        if isinstance(end.__context__, BrokenPipeError):
+            return READER_GONE
+        raise
     except Exception as error:
-        if root.debug:
-            raise
-        return _explain(error)
-    return ExitCode.OK
+        return _explain(error, root.debug)
+    if code == ExitCode.INTERRUPTED:
+        fail("interrupted")
+    return code or ExitCode.OK
 
 
-def _explain(error: Exception) -> int:
+def _explain(error: Exception, debug: bool) -> int:
     if isinstance(error, PulseError):
         fail(str(error))
         return error.exit_code
-    if isinstance(error, OSError) and error.errno in UNUSABLE_ERRNOS:
-        fail(f"cannot use {error.filename or 'the state folder'}: {error.strerror}")
+    if isinstance(error, _WrongUsage):
+        _explain_usage(error)
+        return ExitCode.USAGE
+    if isinstance(error, typer.Abort):  # Ctrl-D where an answer is asked for
+        fail("interrupted")
+        return ExitCode.INTERRUPTED
+    if isinstance(error, OSError) and (error.filename or error.errno in FULL):
+        what = f"use {error.filename}" if error.filename else "write"
+        fail(f"cannot {what}: {error.strerror}")
         return ExitCode.UNUSABLE
+    if debug:
+        raise error
     first_line = (str(error).strip().splitlines() or ["no message"])[0]
     fail(f"unexpected {type(error).__name__}: {first_line} (pulse --debug shows the traceback)")
     return ExitCode.UNEXPECTED
 
 
+def _explain_usage(error: Any) -> None:
+    said = error.format_message()
+    if "\n" in said:  # the help, for a command that says nothing
+        say(said)
+        return
+    command = error.ctx.command_path if error.ctx else "pulse"
+    said = f"{said[0].lower()}{said[1:].rstrip('.')}"
+    fail(said if said.endswith("?") else f"{said}; see: {command} --help")
+
+
 def main() -> None:
     """Run the console script."""
-    sys.exit(run())
+    try:
+        code = run()
+    except BrokenPipeError:
+        code = READER_GONE
+    sys.exit(code)

@@ -62,12 +62,16 @@ def _target(root: Root, asked: str | None) -> Target:
     """Return where the stack runs, or shall run; never another one than is asked for.
 
     Raises:
+        ConfigError: there is no such target.
         Unusable: this folder's stack runs elsewhere.
     """
-    from pulse_cli.errors import NotHealthy, Unusable
+    from pulse_cli.errors import ConfigError, NotHealthy, Unusable
     from pulse_cli.stack.load import running_stack
+    from pulse_cli.stack.model import TARGET_NAMES
     from pulse_cli.targets.target import target_of
 
+    if asked is not None and asked not in TARGET_NAMES:
+        raise ConfigError(f"there is no target {asked!r}; there are {', '.join(TARGET_NAMES)}")
     runs = None
     if recorded := running_stack(root.state):
         with suppress(NotHealthy):

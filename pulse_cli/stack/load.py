@@ -128,6 +128,8 @@ def _read_toml(file: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
+        if file.is_symlink():
+            raise ConfigError(f"{file} is a link to a file that is not there") from None
         return {}
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{file} is not valid TOML: {error}") from None
@@ -190,7 +192,7 @@ def _known_keys(key: Key) -> str:
     known = sorted(model.model_fields)
     close = get_close_matches(key[-1], known, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"{hint}Allowed here: {', '.join(known)}"
+    return f"{hint}allowed here: {', '.join(known)}"
 
 
 def _allowed(error: ErrorDetails) -> str:

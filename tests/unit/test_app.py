@@ -1,4 +1,5 @@
 import ast
+import errno
 import subprocess
 import sys
 from pathlib import Path
@@ -37,10 +38,48 @@ def test_every_command_says_what_it_does_in_one_line() -> None:
         assert (command.__doc__ or "").strip().splitlines()[0].endswith(".")
 
 
-def test_a_wrong_command_line_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["nothing"]) == ExitCode.USAGE
-    assert run(["-C", "/no/such/folder", "health"]) == ExitCode.USAGE
-    assert "/no/such/folder" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nothing"], "no such command 'nothing'"),
+        (["-C", "/no/such/folder", "health"], "/no/such/folder"),
+        (["--set", "gateway.port", "up"], "'gateway.port' is not KEY=VALUE"),
+        (["up", "--target", "moon"], "no target 'moon'; there are local, compose, kubernetes"),
+        (["scale"], "missing argument 'SERVICE=N'; see: pulse scale --help"),
+        (["api", "post", "--loud"], "--loud"),
+    ],
+)
+def test_a_wrong_command_line_is_one_sentence(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(arguments) == ExitCode.USAGE
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.startswith("pulse: ")
+    assert said in shown.err
+    assert shown.err.count("\n") == 1
+
+
+def test_no_command_is_answered_with_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([]) == ExitCode.USAGE
+    assert "Exit codes:" in capsys.readouterr().err
+
+
+def test_output_that_nobody_reads_is_no_failure_of_ours(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def talk() -> None:
+        """Say something to nobody."""
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    streams = sys.stdout, sys.stderr
+    monkeypatch.setattr(app, "registered_commands", list(app.registered_commands))
+    app.command("talk")(talk)
+    try:
+        assert run(["talk"]) == 141
+    finally:
+        sys.stdout, sys.stderr = streams
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize(
@@ -48,11 +87,13 @@ def test_a_wrong_command_line_is_a_usage_error(capsys: pytest.CaptureFixture[str
     [
         (NotHealthy("nothing runs"), ExitCode.NOT_HEALTHY, "pulse: nothing runs\n"),
         (OSError(28, "No space left on device", "/x"), ExitCode.UNUSABLE, "No space left"),
+        (OSError(28, "No space left on device"), ExitCode.UNUSABLE, "cannot write: No space left"),
         (PermissionError(13, "Permission denied", "/x"), ExitCode.UNUSABLE, "cannot use /x"),
+        (FileNotFoundError(2, "No such file", "/x"), ExitCode.UNUSABLE, "cannot use /x"),
         (KeyError("x"), ExitCode.UNEXPECTED, "unexpected KeyError"),
         (KeyboardInterrupt(), ExitCode.INTERRUPTED, "pulse: interrupted\n"),
     ],
-    ids=["ours", "full disk", "permission", "unexpected", "interrupt"],
+    ids=["ours", "full disk", "full output", "permission", "missing", "unexpected", "interrupt"],
 )
 def test_a_failure_is_one_sentence_and_its_exit_code(
     monkeypatch: pytest.MonkeyPatch,
@@ -93,8 +134,6 @@ def test_the_project_folder_and_settings_are_options(
     assert capsys.readouterr().out == f"{tmp_path}/.pulse 9001 2\n"
     assert run(["-C", str(tmp_path), "--set", "gateway.port=many", "show"]) == ExitCode.USAGE
     assert '--set gateway.port: gateway.port = "many"' in capsys.readouterr().err
-    assert run(["--set", "gateway.port", "show"]) == ExitCode.USAGE
-    assert "is not KEY=VALUE" in capsys.readouterr().err
 
 
 def test_every_queue_that_services_consume_is_known_to_the_command_line() -> None:
