@@ -7,6 +7,7 @@ moves on the rich console of `people()`. `rich` is imported on first use: many c
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from functools import cache
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
 
 WIDE = 200
 """Columns of a table that is not shown on a terminal, so that pipes get whole lines."""
+
+SHORT = 24
+"""Characters that a table never breaks: names, numbers, and moments."""
+
+NUMBER = re.compile(r"[\d.,:]*( ?%)?")
 
 
 @cache
@@ -46,11 +52,24 @@ def emit_json(value: object) -> None:
 
 
 def plain_table(columns: Sequence[str], rows: Iterable[Sequence[RenderableType]]) -> Table:
-    """Lay out a table without lines; cells may be rich text."""
+    """Lay out a table without lines; cells may be rich text.
+
+    Numbers stand on the right. On a narrow terminal texts go on below, and nothing is left out.
+    """
     from rich.table import Table
 
-    grid = Table(*columns, box=None, pad_edge=False, header_style="bold")
-    for row in rows:
+    cells = [tuple(row) for row in rows]
+    grid = Table(box=None, pad_edge=False, header_style="bold")
+    for i, title in enumerate(columns):
+        texts = [str(row[i]) for row in cells]
+        numbers = any(texts) and all(map(NUMBER.fullmatch, texts))
+        grid.add_column(
+            title,
+            justify="right" if numbers else "left",
+            overflow="fold",
+            no_wrap=max(map(len, texts), default=0) <= SHORT,
+        )
+    for row in cells:
         grid.add_row(*row)
     return grid
 
