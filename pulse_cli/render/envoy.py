@@ -29,6 +29,7 @@ def around(stack: Stack, where: Surroundings) -> dict[str, str]:
     config = fill(
         "envoy/envoy.json.j2",
         gateway=stack.gateway,
+        refusals={refusal.status: refusal for refusal in stack.gateway.refusals()},
         tokens=stack.tokens,
         routes=ROUTES,
         services=SERVICE_NAMES,

@@ -68,6 +68,10 @@ def settings(stack: Stack, where: Surroundings) -> dict[str, str]:
         # The plugin refuses larger bodies by their announced length; this bounds what is read of
         # those that announce none.
         "nginx_http_client_max_body_size": str(2 * stack.gateway.max_body_bytes),
+        # More than is let through, for what nginx itself finds too large is a bad request to Kong.
+        "nginx_http_large_client_header_buffers": f"4 {2 * policies.MOST_HEAD_BYTES}",
+        # Headers whose names are none are refused, not dropped.
+        "nginx_http_ignore_invalid_headers": "off",
         # An instance whose machine is gone answers no connection at all. One that takes long over a
         # request has had the client's time: nothing is tried after so many milliseconds.
         "nginx_proxy_proxy_next_upstream": "error timeout",
@@ -144,6 +148,7 @@ def _rate_limit(where: Surroundings, rate: int) -> str:
             "limit_by": "ip",
             "policy": "redis",
             "fault_tolerant": True,
+            "hide_client_headers": True,
             "redis": {
                 "host": where.redis.host,
                 "port": where.redis.port,

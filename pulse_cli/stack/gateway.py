@@ -32,6 +32,13 @@ SOCKET_TOKEN = "bearer."  # noqa: S105 - what stands before a token
 """A browser's WebSocket can set no header but the protocols it offers: the token is one of them,
 with this before it."""
 
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+"""Any other method is refused."""
+
+MOST_HEADERS = 100
+MOST_HEAD_BYTES = 32_768
+"""Of a request's line and headers together. Services read as much in one line."""
+
 IDEMPOTENT = ("GET", "HEAD", "OPTIONS", "PUT", "DELETE")
 """Methods that are sent to another instance when one dies over them (RFC 9110, 9.2.2). Others are
 tried again only where nothing was sent yet, but for a POST with a key where keys are honoured."""
@@ -174,6 +181,12 @@ class Gateway(Frozen):
         )
         yield Refusal(404, "gateway_no_route", "Not Found", "No service answers at this path.")
         yield Refusal(
+            405,
+            "gateway_method_not_allowed",
+            "Method Not Allowed",
+            f"Methods are {', '.join(METHODS)}.",
+        )
+        yield Refusal(
             408, "gateway_timeout", "Request Timeout", "The request did not arrive in time."
         )
         yield Refusal(
@@ -192,7 +205,8 @@ class Gateway(Frozen):
             431,
             "gateway_headers_too_large",
             "Request Header Fields Too Large",
-            "The headers are too large.",
+            f"A request's line and headers may have {MOST_HEAD_BYTES} bytes, and {MOST_HEADERS} "
+            "headers at most.",
         )
         yield Refusal(
             503,

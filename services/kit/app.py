@@ -22,7 +22,7 @@ from services.kit.consumer import Subscription
 from services.kit.db import Database, open_database
 from services.kit.errors import problems
 from services.kit.health import CHECKS, HealthChecks, details, live
-from services.kit.http import MAX_BODY_BYTES, Endpoint, add_endpoints
+from services.kit.http import MAX_BODY_BYTES, MAX_LINE_BYTES, Endpoint, add_endpoints
 from services.kit.observe import configure_logging, metrics, observed
 from services.kit.outbox import Outbox
 from services.kit.peers import Peers, open_peers
@@ -61,7 +61,11 @@ Wire = Callable[[web.Application, Resources], Sequence[Subscription]]
 
 def build_app(settings: Settings, endpoints: Iterable[Endpoint], wire: Wire) -> web.Application:
     """An aiohttp application that serves the endpoints, health and metrics."""
-    app = web.Application(middlewares=[observed, problems], client_max_size=MAX_BODY_BYTES)
+    app = web.Application(
+        middlewares=[observed, problems],
+        client_max_size=MAX_BODY_BYTES,
+        handler_args={"max_line_size": MAX_LINE_BYTES, "max_field_size": MAX_LINE_BYTES},
+    )
     add_endpoints(app, settings, endpoints)
     app.router.add_get("/metrics", metrics)
     app.router.add_get("/health/live", live)

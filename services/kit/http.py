@@ -30,6 +30,8 @@ R = TypeVar("R", bound=BaseModel | None)
 M = TypeVar("M", bound=BaseModel)
 
 MAX_BODY_BYTES = 1_048_576
+MAX_LINE_BYTES = 32_768
+"""Of a request's line or a header: as much as the gateway lets through."""
 MAX_KEY_CHARACTERS = 128
 _VERSION_TAG = re.compile(r'(?:^|,)\s*"([1-9][0-9]{0,8})"(?=\s*(?:,|$))', re.ASCII)
 

@@ -28,6 +28,7 @@ from pulse_cli.targets.local.programs import description_folder
 from pulse_sdk.contract.common import Problem
 from pulse_sdk.contract.messaging import SUBPROTOCOL
 from services import openapi
+from services.kit.http import MAX_LINE_BYTES
 
 KINDS: list[GatewayKind] = ["envoy", "kong"] if shutil.which("kong") else ["envoy"]
 """The gateways of this machine."""
@@ -50,7 +51,12 @@ class Upstream:
         app.router.add_route("*", "/api/v1/{service}/fragile", self._fragile)
         app.router.add_get("/api/v1/posts/overloaded", self._overloaded)
         app.router.add_route("*", "/{path:.*}", self._echo)
-        self._runner = web.AppRunner(app, shutdown_timeout=0.1)
+        self._runner = web.AppRunner(
+            app,
+            shutdown_timeout=0.1,
+            max_line_size=MAX_LINE_BYTES,
+            max_field_size=MAX_LINE_BYTES,
+        )
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self.port).start()
 

@@ -30,7 +30,9 @@ PLUGINS: dict[str, set[str]] = {
     "post-function": PHASES,
     "pre-function": PHASES,
     "prometheus": {"status_code_metrics", "latency_metrics", "upstream_health_metrics"},
-    "rate-limiting": {"second", "limit_by", "policy", "fault_tolerant", "redis"},
+    "rate-limiting": {
+        "second", "limit_by", "policy", "fault_tolerant", "hide_client_headers", "redis",
+    },
     "request-size-limiting": {"allowed_payload_size", "size_unit"},
     "request-termination": {"status_code"},
     "request-transformer": {"remove"},

@@ -83,6 +83,11 @@ def status(expected: int) -> Expect:
     return lambda answer: None if answer.status_code == expected else saw(answer)
 
 
+def unlike(unexpected: int) -> Expect:
+    """Expect any status but this."""
+    return lambda answer: saw(answer) if answer.status_code == unexpected else None
+
+
 def header(name: str, value: str | None = None) -> Expect:
     """Expect a header, with this value if one is given."""
 

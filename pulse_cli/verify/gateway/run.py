@@ -17,7 +17,8 @@ from pulse_cli.output import plain_table
 from pulse_cli.verify.gateway import clients, sockets
 from pulse_cli.verify.gateway.cases import PROTECTED, cases
 from pulse_cli.verify.gateway.expect import Seen, saw
-from pulse_cli.verify.gateway.outcome import Outcome, Verdict, asked, judged, skipped
+from pulse_cli.verify.gateway.odd import odd
+from pulse_cli.verify.gateway.outcome import Outcome, Verdict, asked, asked_oddly, judged, skipped
 from pulse_cli.verify.gateway.subject import Subject, Token
 
 ASKING = 8
@@ -77,6 +78,8 @@ async def conformance(subject: Subject) -> Conformance:
         each = [await asking.enter_async_context(subject.client(one)) for one in others[3:]]
         for client, case in zip(cycle(each), cases(subject)):
             outcomes.append(await asked(client, case))
+    for source, request in zip(cycle(others[3:]), odd(subject)):
+        outcomes.append(await asked_oddly(subject, source, request))
     outcomes += await _sockets(subject, mine)
     outcomes += [one async for one in clients.lists(subject, mine)]
     outcomes += [one async for one in clients.proxies(subject)]
