@@ -37,6 +37,9 @@ class Place(Protocol):
     calibrated: bool
     """Whether the generator can be measured here without the stack."""
 
+    about: str
+    """Where the load is and what it passes, as a sentence for people."""
+
     @property
     def gateway(self) -> tuple[str, int]:
         """The gateway's IPv4 address and port, as the load reaches it."""
@@ -73,6 +76,7 @@ class Here:
     """The machine that the stack runs on."""
 
     calibrated = True
+    about = "the load is made on the machine that the stack runs on"
 
     def __init__(self, stack: Stack, state: Path) -> None:
         """Take a stack that runs here, and its state folder."""

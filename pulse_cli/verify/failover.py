@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -38,6 +38,8 @@ class Found:
     back_after: float | None
     """Seconds until the instance was ready again."""
     failures: Mapping[str, int]
+    about: str
+    """Where the load was."""
 
 
 def verify_failover(root: Root, service: ServiceName, seconds: float, rate: float) -> Report:
@@ -68,8 +70,9 @@ def verify_failover(root: Root, service: ServiceName, seconds: float, rate: floa
 def _run(
     target: Target, stack: Stack, state: Path, service: ServiceName, seconds: float, rate: float
 ) -> Found:
+    place = place_of(stack, state)
     victim = f"{service}-{stack.services[service].replicas - 1}"
-    with under_load(place_of(stack, state), state, service, rate) as load:
+    with under_load(place, state, service, rate) as load:
         people().print(f"{rate:g} requests/s, {seconds:g} s")
         before = load.watch(seconds)
         people().print(f"killing {victim}")
@@ -78,7 +81,7 @@ def _run(
         back_after = _until_back(target, victim, killed)
         ended = max(time.monotonic(), killed + seconds)
         without = load.stretch(killed, ended)
-        return Found(before, without, back_after, load.failures)
+        return Found(before, without, back_after, load.failures, place.about)
 
 
 def _until_back(target: Target, victim: str, killed: float) -> float | None:
@@ -96,7 +99,7 @@ def report(service: ServiceName, found: Found) -> Report:
     last = without.last_failure
     back = found.back_after
     return Report(
-        title=f"failover of {service}: one of its instances is killed under load",
+        title=f"failover of {service}: the process of one instance is killed under load",
         columns=COLUMNS,
         rows=[found.before.row("all instances"), without.row("from the kill on")],
         checks=[
@@ -120,9 +123,18 @@ def report(service: ServiceName, found: Found) -> Report:
             ),
         ],
         failures=found.failures,
+        notes=[found.about, *_doubts(found.before)],
         figures={
             "service": service,
             "instance_back_seconds": back,
             "stretches": {"before": asdict(found.before), "without": asdict(without)},
         },
     )
+
+
+def _doubts(before: Stretch) -> Iterator[str]:
+    if before.failed:
+        yield (
+            f"{before.failed} of {before.requests} requests failed before anything was killed: "
+            "what fails later need not be the kill's doing"
+        )

@@ -36,6 +36,8 @@ class Report:
     """The facts, as programs read them."""
     failures: Mapping[str, int]
     """How often requests failed, by endpoint and reason."""
+    notes: Sequence[str] = ()
+    """What to know before the facts are believed."""
 
     @property
     def passed(self) -> bool:
@@ -48,6 +50,7 @@ class Report:
             "passed": self.passed,
             "checks": [asdict(check) for check in self.checks],
             "failures": dict(self.failures),
+            "notes": list(self.notes),
             **self.figures,
         }
 
@@ -67,6 +70,7 @@ class Report:
             "",
             plain_table(self.columns, self.rows),
             *(f"failed {count} times: {reason}" for reason, count in self.failures.items()),
+            *(f"note: {note}" for note in self.notes),
             "",
             plain_table(("CHECK", "PROMISED", "SEEN", "VERDICT"), verdicts),
         )

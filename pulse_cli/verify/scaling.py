@@ -40,6 +40,8 @@ class Found:
     served: Mapping[str, int]
     """Requests from the gateway by instance, while there were several."""
     failures: Mapping[str, int]
+    about: str
+    """Where the load was."""
 
 
 def verify_scaling(
@@ -85,7 +87,8 @@ def _run(
     seconds: float,
     rate: float,
 ) -> Found:
-    with under_load(place_of(stack, state), state, service, rate) as load:
+    place = place_of(stack, state)
+    with under_load(place, state, service, rate) as load:
         people().print(f"{rate:g} requests/s: {service} with 1 instance, {seconds:g} s")
         before = load.watch(seconds)
         people().print(f"to {replicas} instances")
@@ -106,7 +109,7 @@ def _run(
         for name, index in at_last
         if name == service
     }
-    return Found(before, growing, grown, shrinking, after, served, failures)
+    return Found(before, growing, grown, shrinking, after, served, failures, place.about)
 
 
 def served_by(snapshots: Snapshots, instance: tuple[ServiceName, int]) -> int:
@@ -166,6 +169,7 @@ def report(service: ServiceName, replicas: int, found: Found) -> Report:
         rows=[stretch.row(name) for name, stretch in stretches.items()],
         checks=checks,
         failures=found.failures,
+        notes=[found.about],
         figures={
             "service": service,
             "replicas": replicas,

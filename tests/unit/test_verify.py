@@ -27,7 +27,7 @@ def stretch(requests: int = 1000, failed: int = 0, last_failure: float | None = 
 def scaled(*served: int, failed: int = 0) -> scaling.Found:
     instances = {f"posts-{i}": count for i, count in enumerate(served)}
     calm = stretch()
-    return scaling.Found(calm, stretch(failed=failed), calm, calm, calm, instances, {})
+    return scaling.Found(calm, stretch(failed=failed), calm, calm, calm, instances, {}, "here")
 
 
 @pytest.mark.parametrize(
@@ -58,8 +58,15 @@ def test_one_failed_request_fails_the_scaling() -> None:
 def test_failover_is_judged_by_failures_their_end_and_the_return(
     without: Stretch, back: float | None, broken: set[str]
 ) -> None:
-    report = failover.report("posts", failover.Found(stretch(), without, back, {}))
+    report = failover.report("posts", failover.Found(stretch(), without, back, {}, "here"))
     assert {check.name for check in report.checks if not check.passed} == broken
+
+
+def test_what_failed_before_the_kill_is_told_beside_it() -> None:
+    found = failover.Found(stretch(failed=3), stretch(failed=5), 2.0, {}, "by pods")
+    notes = failover.report("posts", found).as_dict()["notes"]
+    assert notes[0] == "by pods"
+    assert notes[1].startswith("3 of 1000 requests failed before anything was killed")
 
 
 def test_what_scales_by_itself_is_not_scaled_to_prove_it(tmp_path: Path) -> None:

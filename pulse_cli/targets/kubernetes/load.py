@@ -46,6 +46,7 @@ class Cluster:
     """The namespace that the stack runs in; nothing that is measured passes this machine."""
 
     calibrated = False
+    about = "the load is made by pods, so neither the API server nor a port-forward is measured"
 
     def __init__(self, stack: Stack, state: Path) -> None:
         """Take a stack that runs on Kubernetes, and its state folder."""
