@@ -25,7 +25,7 @@ from services.openapi import ENDPOINTS
 from tests.conftest import RunningStack
 from tests.connected.gatherings import announce
 from tests.connected.internal import instance_url
-from tests.connected.people import People, Person, code, settings_of, until
+from tests.connected.people import WITHIN, People, Person, code, settings_of, until
 from tests.connected.test_push import Browser
 from tests.connected.wire import listen, opened, ready, send, silent
 
@@ -111,9 +111,9 @@ async def test_nobody_gets_in_with_a_token_that_is_not_good(
         "aud": settings.token_audience,
         "sub": str(new_id()),
         "sid": str(new_id()),
-        "exp": now + 60,
+        "exp": now + 3600,
     }
-    callee = {"iss": SERVICE_ISSUER, "sub": "operator", "aud": service, "exp": now + 60}
+    callee = {"iss": SERVICE_ISSUER, "sub": "operator", "aud": service, "exp": now + 3600}
     elsewhere = next(name for name in SERVICES if name != service)
 
     def signed(claims: dict[str, Any], key: str = "", **changes: Any) -> str:
@@ -141,7 +141,8 @@ async def test_nobody_gets_in_with_a_token_that_is_not_good(
             signed(callee, others, iss=settings.token_issuer),
         ],
     }
-    async with httpx.AsyncClient(base_url=instance_url(stack, service)) as client:
+    url = instance_url(stack, service)
+    async with httpx.AsyncClient(base_url=url, timeout=WITHIN) as client:
         for access, tokens in bad.items():
             for one in _of(service, access):
                 path = re.sub(r"{\w+}", str(new_id()), one.path)
@@ -223,7 +224,7 @@ async def _lived(ada: Person, cleo: Person) -> Life:
         page = (await ada.http.get(NOTIFICATIONS)).json()
         return Counter(item["kind"] for item in page["items"])
 
-    await until(told, Counter(welcome=1, follower=3, comment=1, like=1, message=1), 30)
+    await until(told, Counter(welcome=1, follower=3, comment=1, like=1, message=1))
     notification = (await ada.http.get(NOTIFICATIONS)).json()["items"][0]
     return Life(
         ids={
@@ -280,7 +281,7 @@ async def test_others_learn_and_change_nothing_of_somebody_private(
     async def hidden() -> int:
         return (await eve.http.get(POST.format(**life.ids))).status_code
 
-    await until(hidden, 404, 30)
+    await until(hidden, 404)
     assert (await dora.http.delete(FOLLOW.format(**life.ids))).status_code == 204
     assert (await ada.http.put(BLOCK.format(user_id=ben.id))).status_code == 204
 

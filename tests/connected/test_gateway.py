@@ -1,68 +1,36 @@
-"""Each policy of the gateway as a request and its answer, through a real Envoy."""
+"""What a gateway makes of requests: where they lead, what they may be, whom they reach."""
 
 import asyncio
-import base64
-import itertools
-import json
-import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
 import pytest_asyncio
 from websockets.asyncio.client import connect
-from websockets.exceptions import InvalidStatus
-from websockets.typing import Subprotocol
 
 from pulse_cli.render.local import render_gateway
-from pulse_cli.stack.gateway import FORGED, Gateway
-from pulse_cli.stack.model import ROUTES, Route, ServiceName, Stack
-from pulse_cli.targets.local.ports import isolated
+from pulse_cli.stack.model import ROUTES, Route
 from pulse_cli.targets.local.programs import description_folder
-from pulse_sdk.contract.messaging import SUBPROTOCOL
-from tests.connected.gateway_stand import KINDS, Running, client_at, eventually, refused, standing
+from tests.connected.gateway_policies import AWAY, MAX_BODY, TIMEOUT_SECONDS, policed
+from tests.connected.gateway_stand import KINDS, Running, client_at, eventually, refused
+from tests.connected.people import fresh_address
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-RATE = 20
-MAX_BODY = 65_536
-AWAY: ServiceName = "events"
-"""The service that does not run."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=KINDS)
 async def gateway(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Running]:
-    policies = Gateway(
-        requests_per_second=RATE,
-        max_body_bytes=MAX_BODY,
-        cors_origins=("http://app.test",),
-        deny=("127.9.0.0/16", "198.51.100.0/24"),
-        trusted_proxies=("127.8.0.0/16", "192.0.2.0/24"),
-        timeout_seconds=1,
-    )
-    state = tmp_path_factory.mktemp("gateway")
-    stack = isolated(Stack(gateway=policies))
-    async with standing(stack, state, request.param, AWAY) as running:
+    async with policed(request.param, tmp_path_factory.mktemp("gateway")) as running:
         yield running
-    said = (state / "gateway.log").read_text().splitlines()
-    # Kong logs as errors that an instance is away or late, which is meant here.
-    meant = ("upstream", "attempt to set status 502")
-    assert not [one for one in said if "[error]" in one and not any(m in one for m in meant)]
-    assert not [line for line in said if "[critical]" in line or "[crit]" in line]
-
-
-@pytest.fixture(scope="module")
-def addresses() -> Iterator[str]:
-    return (f"127.1.{i // 250}.{i % 250 + 1}" for i in itertools.count())
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def client(gateway: Running, addresses: Iterator[str]) -> AsyncIterator[httpx.AsyncClient]:
+async def client(gateway: Running) -> AsyncIterator[httpx.AsyncClient]:
     """A client with an address, and so a budget of requests, of its own."""
-    async with client_at(gateway, next(addresses)) as fresh:
+    async with client_at(gateway, fresh_address()) as fresh:
         yield fresh
 
 
@@ -126,162 +94,6 @@ async def test_a_services_own_problem_passes_untouched(
     assert answer.json()["code"] == "post_not_found"
 
 
-# Tokens
-
-
-async def test_a_good_token_reaches_the_service_which_checks_it_too(
-    gateway: Running, client: httpx.AsyncClient
-) -> None:
-    headers = gateway.bearer()
-    answer = await client.get("/api/v1/users/me", headers=headers)
-    assert answer.json()["headers"]["authorization"] == headers["Authorization"]
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"key": "k" * 43},
-        {"exp": int(time.time()) - 60},
-        {"exp": None},
-        {"iss": "somebody"},
-    ],
-    ids=["signature", "expired", "endless", "issuer"],
-)
-async def test_a_bad_token_is_refused(
-    gateway: Running, client: httpx.AsyncClient, changes: dict[str, object]
-) -> None:
-    answer = await client.get("/api/v1/posts", headers=gateway.bearer(**changes))
-    refused(answer, 401, "gateway_unauthorized")
-    assert answer.headers["www-authenticate"].startswith("Bearer")
-
-
-async def test_a_token_for_somebody_else_is_refused(
-    gateway: Running, client: httpx.AsyncClient
-) -> None:
-    answer = await client.get("/api/v1/posts", headers=gateway.bearer(aud="another"))
-    refused(answer, 403, "gateway_forbidden")
-
-
-async def test_an_unsigned_token_or_none_is_refused(
-    gateway: Running, client: httpx.AsyncClient
-) -> None:
-    def part(value: object) -> str:
-        return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
-
-    _, claims, _ = gateway.token().split(".")
-    unsigned = f"{part({'alg': 'none', 'typ': 'JWT'})}.{claims}."
-    for headers in ({}, {"Authorization": f"Bearer {unsigned}"}, {"Authorization": "Bearer x"}):
-        refused(await client.get("/api/v1/feed", headers=headers), 401, "gateway_unauthorized")
-
-
-@pytest.mark.parametrize("path", [path for route in ROUTES for path in route.public])
-async def test_public_paths_need_no_token_and_what_lies_below_does(
-    client: httpx.AsyncClient, path: str
-) -> None:
-    assert (await client.post(path, json={})).status_code == 200
-    refused(await client.post(f"{path}/more", json={}), 401, "gateway_unauthorized")
-
-
-# Who is asking
-
-
-async def test_each_client_address_has_its_own_budget(
-    gateway: Running, addresses: Iterator[str]
-) -> None:
-    async with client_at(gateway, next(addresses)) as greedy:
-        async with client_at(gateway, next(addresses)) as modest:
-            began = time.monotonic()
-            answers = [await greedy.get("/health/posts") for _ in range(4 * RATE)]
-            refills = int(time.monotonic() - began) + 1
-            assert (await modest.get("/health/posts")).status_code == 200
-        over = [a for a in answers if a.status_code == 429]
-        assert RATE <= len(answers) - len(over) <= (1 + refills) * RATE
-        refused(over[0], 429, "gateway_rate_limited")
-        assert over[0].headers["retry-after"] == "1"
-        forged = {"X-Forwarded-For": "10.1.1.1", "X-Envoy-External-Address": "10.1.1.1"}
-        again = [await greedy.get("/health/posts", headers=forged) for _ in range(4 * RATE)]
-        assert 429 in {answer.status_code for answer in again}
-
-        async def recovered() -> bool:
-            return (await greedy.get("/health/posts")).status_code == 200
-
-        await eventually(recovered)
-
-
-async def test_a_denied_address_is_refused(gateway: Running) -> None:
-    async with client_at(gateway, "127.9.0.7") as denied:
-        refused(await denied.get("/health/posts"), 403, "gateway_forbidden")
-
-
-async def test_forged_headers_do_not_reach_a_service(
-    gateway: Running, addresses: Iterator[str]
-) -> None:
-    address = next(addresses)
-    forged = dict.fromkeys(
-        ("X-User-Id", "X-Jwt-Sub", "X-Roles", "X-Real-IP", "X-Forwarded-Host", "Forwarded",
-         "X-Forwarded-For", "X-Envoy-Upstream-Rq-Timeout-Ms", "X-Envoy-Retry-On",
-         "X-Envoy-Original-Path"),
-        "6.6.6.6",
-    )  # fmt: skip
-    async with client_at(gateway, address) as client:
-        answer = await client.get("/api/v1/users/me", headers=gateway.bearer() | forged)
-    seen = answer.json()["headers"]
-    assert "6.6.6.6" not in seen.values()
-    assert seen["x-forwarded-for"] == address
-    assert "x-user-id" not in seen
-
-
-# Who is asking, behind a proxy
-
-PROXY = "127.8.0.1"
-
-
-@pytest.mark.parametrize(
-    ("source", "said", "believed"),
-    [
-        (PROXY, "203.0.113.7", "203.0.113.7"),
-        (PROXY, "6.6.6.6, 203.0.113.7", "203.0.113.7"),
-        (PROXY, "6.6.6.6, 203.0.113.7, 192.0.2.9", "203.0.113.7"),
-        (PROXY, "2001:db8::7", "2001:db8::7"),
-        (PROXY, None, PROXY),
-        ("127.7.0.1", "203.0.113.7", "127.7.0.1"),
-        ("127.7.0.1", "127.8.0.2", "127.7.0.1"),
-    ],
-)
-async def test_an_address_is_believed_of_trusted_proxies_alone(
-    gateway: Running, source: str, said: str | None, believed: str
-) -> None:
-    told = {"X-Forwarded-For": said} if said else {}
-    async with client_at(gateway, source) as client:
-        answer = await client.get("/api/v1/users/me", headers=gateway.bearer() | told)
-    assert answer.json()["headers"]["x-forwarded-for"] == believed
-
-
-async def test_nothing_else_is_believed_of_a_proxy(gateway: Running) -> None:
-    forged = dict.fromkeys(FORGED, "6.6.6.6") | {"X-Forwarded-For": "203.0.113.8"}
-    async with client_at(gateway, PROXY) as client:
-        answer = await client.get("/api/v1/users/me", headers=gateway.bearer() | forged)
-    seen = answer.json()["headers"]
-    assert "6.6.6.6" not in seen.values()
-    assert seen["x-forwarded-for"] == "203.0.113.8"
-    assert seen["x-forwarded-proto"] == "http"
-    assert not [name for name in seen if name.startswith("x-envoy-")]
-
-
-async def test_lists_and_limits_are_of_the_client_behind_a_proxy(gateway: Running) -> None:
-    async with client_at(gateway, PROXY) as client:
-        denied = {"X-Forwarded-For": "198.51.100.1"}
-        refused(await client.get("/health/posts", headers=denied), 403, "gateway_forbidden")
-        many = [{"X-Forwarded-For": f"203.0.113.{i + 20}"} for i in range(4 * RATE)]
-        answers = [await client.get("/health/posts", headers=each) for each in many]
-        assert {answer.status_code for answer in answers} == {200}
-        one = [{"X-Forwarded-For": f"10.0.0.{i}, 203.0.113.9"} for i in range(8 * RATE)]
-        answers = [await client.get("/health/posts", headers=each) for each in one]
-        assert 429 in {answer.status_code for answer in answers}
-    async with client_at(gateway, "127.7.0.2") as stranger:
-        assert (await stranger.get("/health/posts", headers=denied)).status_code == 200
-
-
 # What is asked
 
 
@@ -343,59 +155,21 @@ async def test_every_answer_carries_a_correlation_id(
 # WebSocket
 
 
-async def test_a_websocket_passes_both_ways(gateway: Running, addresses: Iterator[str]) -> None:
+async def test_a_websocket_passes_both_ways(gateway: Running) -> None:
     url = f"ws://127.0.0.1:{gateway.stack.gateway.port}/api/v1/ws"
-    local = (next(addresses), 0)
+    local = (fresh_address(), 0)
     async with connect(url, additional_headers=gateway.bearer(), local_addr=local) as socket:
-        await asyncio.sleep(1.5)  # longer than a request may take
+        await asyncio.sleep(TIMEOUT_SECONDS + 0.5)  # longer than a request may take
         for text in ("hello", "x" * 2 * MAX_BODY):
             await socket.send(text)
             assert await socket.recv() == f"messaging-0: {text}"
-
-
-async def test_a_browser_shows_its_token_among_the_protocols_it_offers(
-    gateway: Running, addresses: Iterator[str]
-) -> None:
-    def offering(path: str, token: str) -> connect:
-        return connect(
-            f"ws://127.0.0.1:{gateway.stack.gateway.port}/api/v1/{path}",
-            subprotocols=[Subprotocol(SUBPROTOCOL), Subprotocol(f"bearer.{token}")],
-            local_addr=(next(addresses), 0),
-        )
-
-    async with offering("ws", gateway.token()) as socket:
-        assert socket.subprotocol == SUBPROTOCOL
-        await socket.send("hello")
-        assert await socket.recv() == "messaging-0: hello"
-    for path, token in (("ws", gateway.token("k" * 43)), ("ws", "x"), ("feed", gateway.token())):
-        with pytest.raises(InvalidStatus) as caught:
-            await offering(path, token)
-        assert caught.value.response.status_code in {401, 403}
-
-
-async def test_a_token_in_an_address_is_none(gateway: Running, client: httpx.AsyncClient) -> None:
-    answer = await client.get("/api/v1/posts", params={"access_token": gateway.token()})
-    refused(answer, 401, "gateway_unauthorized")
-
-
-@pytest.mark.parametrize(
-    ("path", "authorised", "status"), [("ws", False, 401), ("posts", True, 403)]
-)
-async def test_a_websocket_needs_a_token_and_its_own_path(
-    gateway: Running, path: str, authorised: bool, status: int
-) -> None:
-    headers = gateway.bearer() if authorised else {}
-    url = f"ws://127.0.0.1:{gateway.stack.gateway.port}/api/v1/{path}"
-    with pytest.raises(InvalidStatus) as caught:
-        await connect(url, additional_headers=headers)
-    assert caught.value.response.status_code == status
 
 
 # Instances
 
 
 async def test_scaling_is_followed_without_a_restart_and_a_dead_instance_costs_no_error(
-    gateway: Running, addresses: Iterator[str]
+    gateway: Running,
 ) -> None:
     if gateway.kind == "kong":
         pytest.skip("Kong is told of instances by a reload")
@@ -407,7 +181,7 @@ async def test_scaling_is_followed_without_a_restart_and_a_dead_instance_costs_n
         render_gateway(stack, gateway.secrets, gateway.state)
 
     async def instances(requests: int = 10) -> list[Any]:
-        async with client_at(gateway, next(addresses)) as client:
+        async with client_at(gateway, fresh_address()) as client:
             answers = [
                 await client.get("/api/v1/posts", headers=gateway.bearer()) for _ in range(requests)
             ]
