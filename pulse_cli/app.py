@@ -60,6 +60,9 @@ COMMANDS: tuple[Callable[..., None], ...] = (
 """Every command, in the order of `pulse --help`; its name is the function's."""
 
 FULL = {errno.ENOSPC, errno.EDQUOT}
+MENDS = dict.fromkeys(FULL, "; free some space") | dict.fromkeys(
+    (errno.EACCES, errno.EPERM), "; run pulse as the user whose it is"
+)
 READER_GONE = 141
 """What a shell says of a program that SIGPIPE ended: nobody reads its output any more."""
 
@@ -166,7 +169,7 @@ def _explain(error: Exception, debug: bool) -> int:
         return ExitCode.INTERRUPTED
     if isinstance(error, OSError) and (error.filename or error.errno in FULL):
         what = f"use {error.filename}" if error.filename else "write"
-        fail(f"cannot {what}: {error.strerror}")
+        fail(f"cannot {what}: {error.strerror}{MENDS.get(error.errno or 0, '')}")
         return ExitCode.UNUSABLE
     if debug:
         raise error
