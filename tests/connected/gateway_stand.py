@@ -225,7 +225,7 @@ async def _answers(running: Running) -> bool:
             return False
 
 
-async def eventually(condition: Callable[[], Awaitable[bool]], within: float = 15) -> None:
+async def eventually(condition: Callable[[], Awaitable[bool]], within: float = 60) -> None:
     async with asyncio.timeout(within):
         while not await condition():  # noqa: ASYNC110 - the condition is in another process
             await asyncio.sleep(0.05)
@@ -233,7 +233,7 @@ async def eventually(condition: Callable[[], Awaitable[bool]], within: float = 1
 
 def client_at(gateway: Running, address: str) -> httpx.AsyncClient:
     transport = httpx.AsyncHTTPTransport(local_address=address)
-    return httpx.AsyncClient(base_url=gateway.url, transport=transport, timeout=10)
+    return httpx.AsyncClient(base_url=gateway.url, transport=transport, timeout=60)
 
 
 def refused(answer: httpx.Response, status: int, code: str) -> Problem:

@@ -20,6 +20,7 @@ from pulse_cli.verify.gateway.run import Conformance, conformance
 from pulse_cli.verify.gateway.subject import Subject, subject_of
 from tests.conftest import RunningStack, pulse
 from tests.connected.gateway_stand import KINDS, Running, standing
+from tests.ports import closed_port
 
 RICH = Gateway(
     requests_per_second=20,
@@ -92,8 +93,9 @@ async def test_something_that_is_no_gateway_fails_every_policy() -> None:
     assert "websocket without a token" in failed
 
 
-async def test_nothing_that_answers_fails_without_a_traceback(unused_tcp_port: int) -> None:
-    found = await conformance(_subject(unused_tcp_port))
+async def test_nothing_that_answers_fails_without_a_traceback() -> None:
+    with closed_port() as port:
+        found = await conformance(_subject(port))
     assert {one.verdict for one in found.outcomes} == {Verdict.FAIL, Verdict.SKIP}
 
 
