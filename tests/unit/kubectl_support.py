@@ -44,6 +44,8 @@ class Cluster:
         """What is said on stderr to command lines that contain a word."""
         self.held: dict[str, Document] = {}
         """By workload: the status of its one pod, which never gets ready."""
+        self.podless: set[str] = set()
+        """Workloads that are refused their pods."""
         self.version = "v1.34.1"
         self.crashed: Counter[str] = Counter()
         """How often each pod's process was killed."""
@@ -171,7 +173,7 @@ class Cluster:
     def _pods(self) -> list[Document]:
         found: list[Document] = []
         for (kind, name), one in self.objects.items():
-            if kind not in {"Deployment", "StatefulSet", "Job"}:
+            if kind not in {"Deployment", "StatefulSet", "Job"} or name in self.podless:
                 continue
             template = one["spec"]["template"]
             for i in range(one["spec"].get("replicas", 1)):
@@ -197,7 +199,7 @@ class Cluster:
             metadata = {"name": name, "labels": labels, "deletionTimestamp": CREATED}
             found.append({"kind": "Pod", "metadata": metadata, "spec": {}, "status": RUNNING})
         del self.ending[:1]
-        held = set(self.held)
+        held = {*self.held, *self.podless}
         for (kind, name), one in self.objects.items():
             if kind in {"Deployment", "StatefulSet", "Job"}:
                 one["status"] = {} if name in held else _rolled_out(one)

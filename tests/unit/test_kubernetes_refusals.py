@@ -29,7 +29,7 @@ from tests.unit.kubectl_support import (
         (
             "posts",
             waiting("ImagePullBackOff", 'Back-off pulling image "pulse-services:0"'),
-            "posts did not become ready: ImagePullBackOff: Back-off pulling image",
+            "posts .* ImagePullBackOff: Back-off pulling image .*; build it from what",
         ),
         (
             "users",
@@ -158,6 +158,11 @@ def test_what_cannot_work_is_refused_before_anything_is_applied(
             Unusable,
         ),
         (
+            "error: You must be logged in to the server (Unauthorized)",
+            "the cluster of context fake does not accept kubectl's log-in: You must be",
+            Unusable,
+        ),
+        (
             'error: no matches for kind "ServiceMonitor" in version "monitoring.coreos.com/v1"',
             "knows no ServiceMonitor .* install the Prometheus operator, or set",
             MissingComponent,
@@ -210,3 +215,38 @@ def test_without_kubectl_it_is_said_how_to_get_it(
     with pytest.raises(MissingComponent, match=r"kubectl is not installed; install 1.27 or later"):
         up(tmp_path)
     assert Kubernetes(tmp_path / ".pulse").down() == 0
+
+
+def event(kind: str, name: str, reason: str, message: str, **more: str) -> Document:
+    return {
+        "kind": "Event",
+        "metadata": {"name": f"{name}.{reason}"},
+        "involvedObject": {"kind": kind, "name": name},
+        "type": "Warning",
+        "reason": reason,
+        "message": message,
+        "lastTimestamp": "2026-01-02T03:04:05Z",
+        **more,
+    }
+
+
+def test_a_quota_that_lets_a_store_have_no_pod_is_told(cluster: Cluster, tmp_path: Path) -> None:
+    said = "create Pod postgres-0 in StatefulSet postgres failed: exceeded quota: small"
+    cluster.put(event("StatefulSet", "postgres", "FailedCreate", said))
+    cluster.podless.add("postgres")
+    with pytest.raises(StartFailed, match=f"postgres did .* its pods are refused: {said}"):
+        up(tmp_path)
+
+
+def test_a_volume_that_nobody_provides_is_told(cluster: Cluster, tmp_path: Path) -> None:
+    up(tmp_path)
+    unbound = "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims."
+    cluster.held["redis"] = unschedulable(unbound)
+    none = "no persistent volumes available for this claim and no storage class is set"
+    claim = "PersistentVolumeClaim"
+    cluster.put(event(claim, "data-redis-0", "FailedBinding", none, type="Normal"))
+    cluster.put(event("Pod", "redis-0", "FailedScheduling", unbound))
+    cluster.put(event("Pod", "posts-0", "Unhealthy", "of something else"))
+    there = kubectl.Kubectl("fake", "pulse")
+    with pytest.raises(StartFailed, match=rf"unschedulable: .*FailedBinding: {none}$"):
+        rollout.wait(there, f"{rollout.NAME}=redis", lambda _: None, 0.0)

@@ -23,8 +23,9 @@ JOIN_SECONDS = 240
 """How long the master waits for its workers, whose image may have to be pulled."""
 
 STOP_SECONDS = 15
-SPARE_SECONDS = 15
-"""For the count-down before the first request and the last answers after the window."""
+SPARE_SECONDS = 60
+"""For the count-down before the first request and the last answers after the window, on nodes that
+are short of CPU time; the pods are deleted as soon as all is said."""
 
 LEAST_MILLICORES = 100
 RATE_PER_CORE = 2000

@@ -26,7 +26,8 @@ UNREACHABLE = re.compile(
     r"|deadline exceeded|client\.timeout|x509|certificate|EOF$",
     re.IGNORECASE,
 )
-FORBIDDEN = re.compile(r"forbidden|unauthorized|must be logged in|provide credentials", re.I)
+NOBODY = re.compile(r"unauthorized|must be logged in|provide credentials", re.IGNORECASE)
+FORBIDDEN = re.compile(r"forbidden", re.IGNORECASE)
 ADMISSION = re.compile(r"violates PodSecurity|exceeded quota|admission webhook|denied the request")
 UNKNOWN_KIND = re.compile(r'no matches for kind "([^"]+)" in version "([^"]+)"')
 OPERATORS = {
@@ -175,12 +176,15 @@ class Kubectl:
                 f"the cluster of context {self.context} knows no {unknown[1]} ({unknown[2]}); "
                 f"install {operator}"
             )
-        if ADMISSION.search(stderr):
-            return Unusable(f"{self} refuses an object: {said}")
-        if FORBIDDEN.search(stderr):
-            return Unusable(f"kubectl may not do this in {self}: {said}")
-        if UNREACHABLE.search(stderr):
-            return Unusable(f"the cluster of context {self.context} is out of reach: {said}")
+        refusals = (
+            (ADMISSION, f"{self} refuses an object"),
+            (NOBODY, f"the cluster of context {self.context} does not accept kubectl's log-in"),
+            (FORBIDDEN, f"kubectl may not do this in {self}"),
+            (UNREACHABLE, f"the cluster of context {self.context} is out of reach"),
+        )
+        for pattern, refusal in refusals:
+            if pattern.search(stderr):
+                return Unusable(f"{refusal}: {said}")
         return NotHealthy(f"kubectl failed in {self}: {said}")
 
     def _attempt(

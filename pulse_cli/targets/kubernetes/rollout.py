@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from pulse_cli.errors import NotHealthy
+from pulse_cli.targets.kubernetes import trouble
 from pulse_cli.targets.kubernetes.kubectl import Kubectl
+from pulse_cli.targets.kubernetes.trouble import Object
 from pulse_cli.targets.progress import Phase, Show, StartFailed
-
-Object = dict[str, Any]
 
 POLL_SECONDS = 1.0
 STUCK_SECONDS = 20.0
 """How long a reason that may pass, such as an image that cannot be pulled, must last to count."""
-CRASHES = 3
-"""Ends of a container after which it is said to crash again and again."""
-
-STUCK = {
-    "ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull",
-    "CreateContainerConfigError", "CreateContainerError", "RunContainerError",
-}  # fmt: skip
 WORKLOADS = "deployments,statefulsets,jobs"
 NAME = "app.kubernetes.io/name"
 
@@ -79,12 +72,15 @@ class Rollouts:
             rollout = self._seen.setdefault(key, Rollout(key[0], _named(workload)))
             if rollout.ended == 0.0:
                 state = _running(workload) if self._jobs_run else _state(workload)
-                _look(rollout, state, workload, _pods_of(workload, pods), self._clock())
+                own = _pods_of(workload, pods)
+                bare = not own and not state[0]
+                refused = trouble.refused(self._kubectl, workload) if bare else ""
+                _look(rollout, state, workload, own, refused, self._clock())
         everything = list(self._seen.values())
         show(everything)
         failed = next((one for one in everything if one.phase is Phase.FAILED), None)
         if failed is not None:
-            raise StartFailed(failed.name, _with_event(self._kubectl, failed))
+            raise self._failure(failed)
         return all(one.phase is not Phase.STARTING for one in everything)
 
     def late(self, seconds: float, show: Show = lambda _: None) -> StartFailed:
@@ -92,7 +88,11 @@ class Rollouts:
         late = next(one for one in self._seen.values() if one.phase is Phase.STARTING)
         late.end(Phase.FAILED, f"{late.note or 'not ready'} (waited {seconds:.0f} s)")
         show(list(self._seen.values()))
-        return StartFailed(late.name, _with_event(self._kubectl, late))
+        return self._failure(late)
+
+    def _failure(self, one: Rollout) -> StartFailed:
+        note = trouble.explained(self._kubectl, one.kind, one.name, one.note)
+        return StartFailed(one.name, note)
 
 
 def wait(
@@ -141,17 +141,23 @@ def _named(workload: Object) -> str:
 
 
 def _look(
-    rollout: Rollout, state: tuple[bool, str], workload: Object, pods: Sequence[Object], now: float
+    rollout: Rollout,
+    state: tuple[bool, str],
+    workload: Object,
+    pods: Sequence[Object],
+    refused: str,
+    now: float,
 ) -> None:
     done, note = state
     if done:
         rollout.end(Phase.READY)
         return
-    final, reason = _trouble(workload, pods)
+    final, reason = trouble.of(workload, pods)
+    reason = reason or refused
     rollout.note = reason or note
     if reason != rollout.stuck[0]:
         rollout.stuck = reason, now
-    if final or (reason and _counts(pods, reason) and now - rollout.stuck[1] >= STUCK_SECONDS):
+    if final or (trouble.counts(reason) and now - rollout.stuck[1] >= STUCK_SECONDS):
         rollout.end(Phase.FAILED, reason)
 
 
@@ -183,70 +189,8 @@ def _running(job: Object) -> tuple[bool, str]:
     return running >= wanted, f"{running} of {wanted} pods run"
 
 
-def _trouble(workload: Object, pods: Iterable[Object]) -> tuple[bool, str]:
-    """Return whether nothing will mend it, and what holds it up."""
-    for condition in workload.get("status", {}).get("conditions", ()):
-        if condition["status"] != "True":
-            continue
-        if condition["type"] == "ReplicaFailure":
-            return True, f"its pods are refused: {condition.get('message', '')}"
-        if workload["kind"] == "Job" and condition["type"] == "Failed":
-            return True, f"the job failed: {condition.get('message', '')}"
-    for condition in workload.get("status", {}).get("conditions", ()):
-        if condition["type"] == "Progressing" and condition.get("reason") == (
-            "ProgressDeadlineExceeded"
-        ):
-            return True, _of_pods(pods)[1] or condition.get("message", "")
-    return _of_pods(pods)
-
-
-def _of_pods(pods: Iterable[Object]) -> tuple[bool, str]:
-    reasons: list[tuple[bool, str]] = []
-    for pod in pods:
-        status: Mapping[str, Any] = pod.get("status", {})
-        if pod["metadata"].get("deletionTimestamp"):
-            continue
-        for condition in status.get("conditions", ()):
-            if condition["type"] == "PodScheduled" and condition["status"] == "False":
-                reasons.append((False, f"unschedulable: {condition.get('message', '')}"))
-        for container in (
-            *status.get("initContainerStatuses", ()),
-            *status.get("containerStatuses", ()),
-        ):
-            waiting: Mapping[str, str] = container.get("state", {}).get("waiting", {})
-            reason = waiting.get("reason", "")
-            if reason in STUCK:
-                message = waiting.get("message") or container.get("image", "")
-                reasons.append((False, f"{reason}: {message}"))
-            crashes = container.get("restartCount", 0)
-            if reason == "CrashLoopBackOff" and crashes >= CRASHES:
-                last = container.get("lastState", {}).get("terminated", {})
-                code = last.get("exitCode", "unknown")
-                why = last.get("reason", "Error")
-                reasons.append((True, f"it ended {crashes} times, last with {code} ({why})"))
-    # What cannot mend itself first.
-    return max(reasons, key=lambda found: found[0], default=(False, ""))
-
-
-def _counts(pods: Collection[Object], reason: str) -> bool:
-    """Whether a lasting reason is a failure; a full cluster may yet grow."""
-    return bool(pods) and not reason.startswith("unschedulable")
-
-
 def _pods_of(workload: Object, pods: Iterable[Object]) -> list[Object]:
     """Return the pods of a workload, newest first."""
     wanted: Mapping[str, str] = workload["spec"]["selector"]["matchLabels"]
     own = [pod for pod in pods if wanted.items() <= pod["metadata"].get("labels", {}).items()]
     return sorted(own, key=lambda pod: str(pod["metadata"]["creationTimestamp"]), reverse=True)
-
-
-def _with_event(kubectl: Kubectl, rollout: Rollout) -> str:
-    """Return a rollout's note with the last warning about it, where the note is not clear."""
-    if rollout.kind != "Job" and "(waited" not in rollout.note:
-        return rollout.note
-    events = kubectl.items("events", "--field-selector", "type=Warning")
-    about = [one for one in events if str(one["involvedObject"]["name"]).startswith(rollout.name)]
-    about.sort(key=lambda one: str(one.get("lastTimestamp") or one.get("eventTime") or ""))
-    if not about or str(about[-1].get("message", "")) in rollout.note:
-        return rollout.note
-    return f"{rollout.note}; {about[-1]['reason']}: {str(about[-1]['message']).strip()}"
