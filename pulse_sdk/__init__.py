@@ -41,6 +41,9 @@ if TYPE_CHECKING:
     from pulse_sdk.options import Retries
     from pulse_sdk.raw import Answer
 
+    __version__: str
+    """That of the package, `unknown` where it was not installed as one."""
+
 __all__ = [
     "Answer",
     "AnswerError",
@@ -95,11 +98,22 @@ def __getattr__(name: str) -> Any:
     """Import what is public when it is first used, so that importing the contract stays cheap."""
     if name in _MODULES:
         return import_module(f"pulse_sdk.{name}")
+    if name == "__version__":
+        return _version()
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module = import_module(f"pulse_sdk.{_ELSEWHERE.get(name, 'errors')}")
     value = globals()[name] = getattr(module, name)
     return value
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("pulse-platform")
+    except PackageNotFoundError:  # as in a program that was packed into one file
+        return "unknown"
 
 
 def __dir__() -> list[str]:

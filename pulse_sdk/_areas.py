@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
+    # Of one of functools pyright forgets what `Self` is: each area would be any client's.
+    cached_property = property
     from typing import Self
 
     from pulse_sdk.resources.auth import Auth
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from pulse_sdk.resources.posts import Posts
     from pulse_sdk.resources.social import Social
     from pulse_sdk.resources.users import Users
+else:
+    from functools import cached_property
 
 
 @dataclass(frozen=True, eq=False)

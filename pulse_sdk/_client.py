@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Coroutine, Generator, Mapping
 from copy import copy
 from dataclasses import replace
-from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 from weakref import WeakSet
@@ -13,7 +12,7 @@ from weakref import WeakSet
 import httpx
 
 import pulse_sdk
-from pulse_sdk._areas import Areas
+from pulse_sdk._areas import Areas, cached_property
 from pulse_sdk._flow import Flow
 from pulse_sdk.options import Retries
 

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 import httpx
 
+import pulse_sdk
 from pulse_sdk._flow import LARGEST_ANSWER, Send
 from pulse_sdk.errors import InvalidInput
 from pulse_sdk.hooks import Reply
@@ -159,12 +160,7 @@ def made(kind: type[HttpT]) -> HttpT:
 
 @cache
 def _user_agent() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return f"pulse-sdk/{version('pulse-platform')}"
-    except PackageNotFoundError:  # as in a program that was packed into one file
-        return "pulse-sdk"
+    return f"pulse-sdk/{pulse_sdk.__version__}"
 
 
 def refuse_forked(given: bool) -> None:

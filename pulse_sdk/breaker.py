@@ -7,10 +7,13 @@ wanted is a share of a rolling window, so the breaker is here, for the client an
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass
 from enum import Enum
 from threading import Lock
+
+from pulse_sdk.errors import InvalidInput
 
 
 class State(Enum):
@@ -35,7 +38,11 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class BreakerPolicy:
-    """When a breaker opens, and for how long."""
+    """When a breaker opens, and for how long.
+
+    Raises:
+        InvalidInput: A number that cannot be meant.
+    """
 
     failing_share: float = 0.5
     """It opens when this share of the window's calls failed,"""
@@ -45,6 +52,13 @@ class BreakerPolicy:
     """Long enough for so many calls that take 3 s each, one after the other."""
     open_seconds: float = 30.0
     """After so long one call is let through, which decides."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.failing_share <= 1:
+            raise InvalidInput.of("failing_share", "must be more than 0 and at most 1")
+        for name in ("at_least", "window_seconds", "open_seconds"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise InvalidInput.of(name, f"must be more than 0, not {getattr(self, name)!r}")
 
 
 @dataclass(slots=True)

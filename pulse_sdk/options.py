@@ -38,13 +38,24 @@ _HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
 
 @dataclass(frozen=True, slots=True)
 class Retries:
-    """When and how often calls that may be repeated are repeated."""
+    """When and how often calls that may be repeated are repeated.
+
+    Raises:
+        InvalidInput: A number that is negative, or none.
+    """
 
     limit: int = 2
     """Attempts after the first."""
     backoff: Backoff = field(default_factory=Backoff)
     retry_after_cap: float = 30.0
     """Seconds. A server that asks for a longer wait gets none: its error is raised at once."""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.limit, bool) or not isinstance(self.limit, int) or self.limit < 0:
+            raise InvalidInput.of("retries", f"must be a number from 0, not {self.limit!r}")
+        if not self.retry_after_cap >= 0:
+            message = f"must be a number of seconds from 0, not {self.retry_after_cap!r}"
+            raise InvalidInput.of("retry_after_cap", message)
 
     def wait(self, failure: PulseError, failures: int) -> float | None:
         """Seconds until the next attempt, or None when this failure is final."""
@@ -108,11 +119,7 @@ def _seconds(name: str, seconds: float) -> float:
 
 
 def _retries(retries: Retries | int, current: Retries) -> Retries:
-    if isinstance(retries, Retries):
-        return retries
-    if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:
-        raise InvalidInput.of("retries", f"must be a Retries, or a number from 0, not {retries!r}")
-    return replace(current, limit=retries)
+    return retries if isinstance(retries, Retries) else replace(current, limit=retries)
 
 
 def _merged(current: Mapping[str, str], new: Mapping[str, str]) -> Mapping[str, str]:

@@ -46,6 +46,9 @@ class Listing(Generic[PageT_co]):
         for page in self.pages():
             yield from page.items
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {_described(self._call)}>"
+
 
 class AsyncListing(Generic[PageT_co]):
     """A list; each iteration starts anew. Its `limit` is the size of a page, not of the list."""
@@ -74,6 +77,14 @@ class AsyncListing(Generic[PageT_co]):
         async for page in self.pages():
             for item in page.items:
                 yield item
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {_described(self._call)}>"
+
+
+def _described(call: Call[Any]) -> str:
+    query = ", ".join(f"{name}={value!r}" for name, value in call.query.items())
+    return f"{call.operation}({query})"
 
 
 def _following(call: Call[PageT_co], page: Page[Any]) -> Call[PageT_co] | None:

@@ -54,6 +54,9 @@ class RawPulse(Areas):
     def __init__(self, client: pulse_sdk.Pulse) -> None:
         self._client = client
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._client!r}>"
+
     def send(self, call: Call[T]) -> Answer[T]:
         """Send a call; raises as `Flow.run` does."""
         return self._client.drive(self._client.flow.run(call))
@@ -70,6 +73,9 @@ class AsyncRawPulse(Areas):
 
     def __init__(self, client: pulse_sdk.AsyncPulse) -> None:
         self._client = client
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._client!r}>"
 
     async def send(self, call: Call[T]) -> Answer[T]:
         """Send a call; raises as `Flow.run` does."""

@@ -87,6 +87,9 @@ class Frames(Generic[FrameT]):
                 return frame
         raise StopIteration
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._client!r}, {self._line}>"
+
     def typing(self, conversation_id: Id) -> None:
         """Tell a conversation that the caller is writing; worth repeating every few seconds.
 
@@ -178,6 +181,9 @@ class AsyncFrames(Generic[FrameT]):
             if isinstance(frame := self._line.heard(data), self._kinds):
                 return frame
         raise StopAsyncIteration
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._client!r}, {self._line}>"
 
     async def typing(self, conversation_id: Id) -> None:
         """Tell a conversation that the caller is writing; worth repeating every few seconds.

@@ -58,6 +58,10 @@ class Line:
         self._failures = 0
         self._opened_at = 0.0
 
+    def __str__(self) -> str:
+        state = "closed" if self.closed else "begun" if self._established else "not begun"
+        return state if self.position is None else f"{state}, at position {self.position}"
+
     def attempt(self) -> Generator[Step, Any, Any]:
         """Try to open a socket: the socket, or None when to try again after `pause`.
 

@@ -49,9 +49,15 @@ class Resource(Generic[ClientT_co]):
     def __init__(self, client: ClientT_co) -> None:
         self._client = client
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._client!r}>"
+
 
 class _Builder:
-    """A builder, and what was made of it for each kind of client that used it."""
+    """A builder, and what was made of it for each kind of client that used it.
+
+    Coroutines are typed without `Any`, at which mypy would give up on `asyncio.gather`.
+    """
 
     _sends: str
     """The client's method that takes the call."""
@@ -96,13 +102,13 @@ class endpoint(_Builder, Generic[P, T]):
     @overload
     def __get__(
         self, area: Resource[AsyncPulse], owner: type
-    ) -> Callable[P, Coroutine[Any, Any, T]]: ...
+    ) -> Callable[P, Coroutine[object, None, T]]: ...
     @overload
     def __get__(self, area: Resource[RawPulse], owner: type) -> Callable[P, Answer[T]]: ...
     @overload
     def __get__(
         self, area: Resource[AsyncRawPulse], owner: type
-    ) -> Callable[P, Coroutine[Any, Any, Answer[T]]]: ...
+    ) -> Callable[P, Coroutine[object, None, Answer[T]]]: ...
     def __get__(self, area: Resource[Any] | None, owner: type) -> Any:
         return self._bound(area)
 
@@ -129,7 +135,7 @@ class listing(_Builder, Generic[P, PageT]):
     @overload
     def __get__(
         self, area: Resource[AsyncRawPulse], owner: type
-    ) -> Callable[P, Coroutine[Any, Any, Answer[PageT]]]: ...
+    ) -> Callable[P, Coroutine[object, None, Answer[PageT]]]: ...
     def __get__(self, area: Resource[Any] | None, owner: type) -> Any:
         return self._bound(area)
 

@@ -240,7 +240,7 @@ def test_a_program_packed_without_metadata_makes_clients_too() -> None:
         "metadata.version = version\n"
         "from pulse_sdk import Pulse\n"
         "with Pulse('http://pulse') as client:\n"
-        "    assert client._connection._http.headers['User-Agent'] == 'pulse-sdk'"
+        "    assert client._connection._http.headers['User-Agent'] == 'pulse-sdk/unknown'"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Iterator
 from datetime import UTC, datetime, time
@@ -149,6 +150,8 @@ async def _types(one: Pulse, other: AsyncPulse) -> None:
     assert_type(await other.with_options(timeout=1).raw.posts.get(ID), Answer[posts.Post])
     assert_type(one.raw.feed.list(), Answer[social.FeedPage])
     assert_type([post async for post in other.posts.list()], list[posts.Post])
+    both = await asyncio.gather(other.posts.get(ID), other.feed.list().page())
+    assert_type(both, tuple[posts.Post, social.FeedPage])
     assert_type(Pulse.login("", "", ""), Pulse)
     assert_type(await AsyncPulse.login("", "", "", deadline=1), AsyncPulse)
     async with AsyncPulse.login("", "", "") as entered:
