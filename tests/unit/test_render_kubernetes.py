@@ -209,6 +209,9 @@ def test_rollouts_lose_no_request(overlay: str) -> None:
         assert pod["terminationGracePeriodSeconds"] >= pause + drains, name
         probes = [json.dumps(main[f"{p}Probe"]) for p in ("startup", "readiness", "liveness")]
         assert len(set(probes)) == 3, name
+        if name in SERVICE_NAMES:  # every store for a start, none for going on
+            assert main["startupProbe"]["httpGet"]["path"] == "/health/ready"
+            assert main["readinessProbe"]["httpGet"]["path"] == "/health/live"
         assert name in of_kind(overlay, "PodDisruptionBudget")
         assert pod["topologySpreadConstraints"] and pod["affinity"]["podAntiAffinity"]
 

@@ -112,7 +112,8 @@ def _stores(stack: Stack) -> dict[str, Store]:
             data="/data",
             size="2Gi",
             ready=_tcp("amqp"),
-            live=_exec("rabbitmq-diagnostics", "-q", "ping"),
+            # `rabbitmq-diagnostics ping` starts another Erlang: on a busy node it came too late.
+            live=_tcp("amqp"),
             users=_users("rabbitmq"),
             environment={
                 key: value.replace("/etc/pulse/rabbitmq", SECRETS_FOLDER)
