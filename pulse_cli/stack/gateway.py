@@ -56,6 +56,10 @@ UNHEALTHY_AFTER = 2
 CLIENT_HEADER = "X-Forwarded-For"
 """Tells a service the address of its client; and the gateway, where it trusts who says so."""
 
+GONE_SECONDS = 3
+"""How long an instance's machine may acknowledge nothing until it is taken for gone, and what was
+sent to it is lost or sent again. Envoy looks; Kong waits for the answer's whole time."""
+
 FORGED = (
     "Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Proto",
     "X-Forwarded-Path", "X-Forwarded-Prefix", "X-Real-IP", "X-Client-IP", "True-Client-IP",
