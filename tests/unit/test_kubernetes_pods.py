@@ -75,7 +75,7 @@ def test_what_is_not_ready_cannot_be_reached(cluster: Cluster, tmp_path: Path) -
 LOGS = """#!{python}
 import sys
 assert sys.argv[1:3] == ["--context=fake", "--namespace=pulse"], sys.argv
-assert "--tail=5" in sys.argv and "--prefix" in sys.argv
+assert {{"--tail=5", "--prefix", "--ignore-errors"}} <= set(sys.argv)
 for pod in ("posts-0", "posts-1"):
     print(f"[pod/{{pod}}/posts] {{{{\\"message\\": \\"[served] by {{pod}}\\"}}}}")
 sys.exit({code})

@@ -48,6 +48,7 @@ def lines(
         f"--selector={selector},{NAME} in ({apps})",
         f"--tail={count}",
         "--prefix",
+        "--ignore-errors",  # of a pod that has none yet
         f"--max-log-requests={MOST_LOGS}",
         *(["--follow"] if follow else []),
     )
