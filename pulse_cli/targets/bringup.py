@@ -18,8 +18,8 @@ ATTEMPTS = 3
 """Starts after which a component that keeps ending has failed (its runner starts it again)."""
 
 DEADLINE_SECONDS = 180.0
-"""How long one component may take, from its own start: RabbitMQ boots in 6 s on two quiet cores, and
-in more than 60 on two that fifty processes wait for."""
+"""How long one component may take, from its own start. RabbitMQ boots in 6 s on two quiet cores,
+and in more than 60 on two that fifty processes wait for."""
 
 
 @dataclass
