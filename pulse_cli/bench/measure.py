@@ -22,6 +22,7 @@ from pulse_cli.bench.report import (
     FeedReport,
     GatewayReport,
     QueryReport,
+    SecondReport,
     ServiceReport,
     Spread,
 )
@@ -100,6 +101,26 @@ class Client:
             for number, group in groups.items()
         ]
         return sorted(found, key=lambda endpoint: -endpoint.requests)
+
+    def seconds(self) -> list[SecondReport]:
+        """Sum up each second of the window."""
+        groups: dict[int, list[int]] = {}
+        for place, second in enumerate(self._blocks):
+            groups.setdefault(second, []).append(place)
+        found = []
+        for second, places in sorted(groups.items()):
+            times = spread([self._latency[place] for place in places])
+            failed = sum(not self.drive.samples.ok[self._inside[place]] for place in places)
+            found.append(
+                SecondReport(
+                    at_s=second,
+                    requests=len(places),
+                    errors=failed,
+                    p50_ms=times.p50_ms,
+                    p95_ms=times.p95_ms,
+                )
+            )
+        return found
 
     def checks(self, targets: Targets, seed: int) -> Iterable[Check]:
         """Hold what the users saw against the targets."""

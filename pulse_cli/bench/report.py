@@ -103,6 +103,17 @@ class EndpointReport(Spread):
     errors: int
 
 
+class SecondReport(_Part):
+    """The requests that were due in one second of the window; one without answers is left out."""
+
+    at_s: int
+    """From the window's opening."""
+    requests: int
+    errors: int
+    p50_ms: float
+    p95_ms: float
+
+
 class ServiceReport(_Part):
     """One service by its own histogram, all instances together; None without requests."""
 
@@ -197,6 +208,7 @@ class Report(_Part):
     load: LoadReport
     client: ClientReport
     endpoints: list[EndpointReport]
+    seconds: list[SecondReport]
     services: dict[str, ServiceReport]
     database: DatabaseReport
     feed: FeedReport

@@ -47,6 +47,7 @@ def summarise(stack: Stack, options: Options, seen: Observation) -> Report:
         load=_load(options, seen),
         client=client,
         endpoints=seen.client.endpoints(),
+        seconds=seen.client.seconds(),
         services=services,
         database=database,
         feed=feed,

@@ -16,7 +16,7 @@ MOST_FAILURES = 5
 
 def render(report: Report) -> RenderableType:
     """Lay out a report for a terminal or a log."""
-    parts: list[RenderableType] = [_load(report), "", _latencies(report), "", _services(report), ""]
+    parts: list[RenderableType] = [asked(report), "", _latencies(report), "", _services(report), ""]
     parts += [_shares(report), ""]
     if report.client.failures:
         parts += [_failures(report), ""]
@@ -32,7 +32,8 @@ def _table(*columns: str) -> Table:
     return table
 
 
-def _load(report: Report) -> str:
+def asked(report: Report) -> str:
+    """Say which load was asked for."""
     load = report.load
     return (
         f"{report.scenario}: {load.users} users ({load.accounts} accounts,"
@@ -44,7 +45,7 @@ def _load(report: Report) -> str:
 
 def _spread(spread: Spread) -> list[str]:
     values = (spread.mean_ms, spread.p50_ms, spread.p95_ms, spread.p99_ms, spread.max_ms)
-    return [_ms(value) for value in values]
+    return [ms(value) for value in values]
 
 
 def _latencies(report: Report) -> Table:
@@ -67,19 +68,19 @@ def _services(report: Report) -> Table:
     for name, service in report.services.items():
         if service.requests:
             times = (service.mean_ms, service.p50_ms, service.p95_ms, service.p99_ms)
-            table.add_row(name, str(service.requests), *map(_ms, times))
+            table.add_row(name, str(service.requests), *map(ms, times))
     table.add_section()
     database = report.database
-    table.add_row("database", str(database.queries), _ms(database.mean_ms), "", "", "")
+    table.add_row("database", str(database.queries), ms(database.mean_ms), "", "", "")
     feed = report.feed
     if feed.posts:
         times = (feed.mean_ms, feed.p50_ms, feed.p95_ms, feed.p99_ms)
-        table.add_row("from post to feed", str(feed.posts), *map(_ms, times))
+        table.add_row("from post to feed", str(feed.posts), *map(ms, times))
     for label, p50, p95 in (
         ("probe straight to the service", "direct_p50_ms", "direct_p95_ms"),
         ("probe through the gateway", "through_p50_ms", "through_p95_ms"),
     ):
-        probed = [_ms(getattr(report.gateway, key)) for key in (p50, p95)]
+        probed = [ms(getattr(report.gateway, key)) for key in (p50, p95)]
         table.add_row(label, str(report.gateway.pairs), "", *probed, "")
     return table
 
@@ -105,23 +106,26 @@ def _checks(report: Report) -> Table:
     table = _table("check", "target", "value", "95 % interval", "verdict")
     for check in report.checks:
         verdict = Text(check.verdict, style=COLOURS[check.verdict])
-        table.add_row(check.name, f"< {_of(check, check.target)}", *_seen(check), verdict)
+        table.add_row(check.name, f"< {amount(check, check.target)}", *seen(check), verdict)
     return table
 
 
-def _seen(check: Check) -> tuple[str, str]:
-    value = "-" if check.value is None else _of(check, check.value)
+def seen(check: Check) -> tuple[str, str]:
+    """Return a check's value and its interval, each as people read it."""
+    value = "-" if check.value is None else amount(check, check.value)
     if check.interval is None:
         return value, ""
     low, high = check.interval
-    return value, f"{_of(check, low)} to {_of(check, high)}"
+    return value, f"{amount(check, low)} to {amount(check, high)}"
 
 
-def _of(check: Check, value: float) -> str:
-    return f"{_ms(value)} ms" if check.unit == "ms" else f"{value:.3%}"
+def amount(check: Check, value: float) -> str:
+    """Return a value in the unit of a check."""
+    return f"{ms(value)} ms" if check.unit == "ms" else f"{value:.3%}"
 
 
-def _ms(value: float | None) -> str:
+def ms(value: float | None) -> str:
+    """Return milliseconds to three figures or so."""
     if value is None:
         return "-"
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}"

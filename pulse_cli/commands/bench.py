@@ -30,12 +30,17 @@ def bench(
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the report as JSON.")
     ] = None,
+    html_file: Annotated[
+        Path | None,
+        typer.Option("--html", metavar="FILE", help="Write the report as a page to look at."),
+    ] = None,
 ) -> None:
     """Drive the running stack with many users and judge it against its targets."""
     import asyncio
 
     from pulse_cli.bench.judge import failure
     from pulse_cli.bench.options import Options
+    from pulse_cli.bench.picture import write_page
     from pulse_cli.bench.place import place_of
     from pulse_cli.bench.report import check_writable, write
     from pulse_cli.bench.run import run
@@ -45,8 +50,8 @@ def bench(
     from pulse_cli.output import data, people
 
     root = Root.of(ctx)
-    if json_file is not None:
-        check_writable(json_file)
+    for file in filter(None, (json_file, html_file)):
+        check_writable(file)
     options = Options(
         scenario=scenario,
         users=users,
@@ -64,6 +69,8 @@ def bench(
     report = summarise(stack, options, seen)
     if json_file is not None:
         write(report, json_file)
+    if html_file is not None:
+        write_page(report, html_file)
     data(render(report))
     if (error := failure(report.verdict, report.checks, report.reasons)) is not None:
         raise error

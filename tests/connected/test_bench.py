@@ -200,10 +200,14 @@ def verdict_of(report: Report, name: str) -> str:
 
 def test_the_command_passes_a_quick_platform_and_writes_its_report(tmp_path: Path) -> None:
     with fake_platform(folder=tmp_path) as ports:
-        report, _, _ = measured(a_project(tmp_path, ports), "--duration", "11")
+        picture = tmp_path / "report.html"
+        options = ("--duration", "11", "--html", str(picture))
+        report, _, _ = measured(a_project(tmp_path, ports), *options)
+    assert f">{report.verdict}</span>" in picture.read_text()
+    assert sum(second.requests for second in report.seconds) <= report.client.requests
     assert list(json.loads((tmp_path / "report.json").read_text())) == [
-        *("schema", "scenario", "environment", "load", "client", "endpoints", "services"),
-        *("database", "feed", "gateway", "checks", "verdict", "reasons"),
+        *("schema", "scenario", "environment", "load", "client", "endpoints", "seconds"),
+        *("services", "database", "feed", "gateway", "checks", "verdict", "reasons"),
     ]
     assert verdict_of(report, "error_rate") != "fail"
     if undisturbed(report):
