@@ -35,7 +35,7 @@ def methods() -> list[tuple[type[Resource[Any]], str]]:
 def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("reference")
     program = [sys.executable, str(ROOT / "docs" / "reference.py"), str(folder)]
-    built = subprocess.run(program, capture_output=True, text=True, check=False, timeout=100)
+    built = subprocess.run(program, capture_output=True, text=True, check=False, timeout=250)
     assert (built.returncode, built.stdout, built.stderr) == (0, "", "")
     return folder
 
