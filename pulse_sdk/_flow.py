@@ -191,11 +191,11 @@ class Flow:
                 failure = answer_error(
                     reply.status, reply.headers, reply.content, number, correlation_id
                 )
-            if isinstance(failure, NotAuthenticated) and token is not None and not refreshed:
+            if isinstance(failure, NotAuthenticated) and call.authenticated and not refreshed:
                 refreshed = True
                 if self.credentials.can_replace(token) and (yield from self._renew(token, until)):
                     continue
-                self._explain(failure)
+                self._explain(failure, token)
                 raise failure
             failures += 1
             wait = self.retries.wait(failure, failures) if may_repeat else None
@@ -311,8 +311,10 @@ class Flow:
         reason = f"no answer from {self.base_url}: {str(error) or type(error).__name__}"
         return ConnectionFailed(reason, *facts)
 
-    def _explain(self, failure: NotAuthenticated) -> None:
-        if self.credentials.forked:
+    def _explain(self, failure: NotAuthenticated, token: SecretStr | None) -> None:
+        if token is None:
+            failure.add_note("This client has no token: log in with it, or make it with one.")
+        elif self.credentials.forked:
             failure.add_note(
                 "This process was forked from the one that logged in, and a refresh token works "
                 "in one process only. Log in after the fork, or give the client a TokenSource."

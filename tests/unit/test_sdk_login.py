@@ -144,6 +144,15 @@ async def test_tokens_survive_being_stored_as_text(caller: Caller, clock: Clock)
     assert resumed.tokens is None
 
 
+async def test_who_forgot_to_log_in_is_told(caller: Caller) -> None:
+    client = caller.client(Accounts())
+    with pytest.raises(NotAuthenticated) as caught:
+        await caller.do(client.posts.get(ID))
+    assert caught.value.__notes__ == [
+        "This client has no token: log in with it, or make it with one."
+    ]
+
+
 async def test_an_async_store_is_awaited() -> None:
     stored = []
 

@@ -229,10 +229,11 @@ def test_no_token_can_be_replaced_when_there_was_none() -> None:
 COVERED = ["_flow", "auth", "options", "paging"]
 
 
+@pytest.mark.timeout(600)  # It runs the tests of all of it.
 def test_no_line_of_what_makes_a_call_is_left_untested(tmp_path: Path) -> None:
     tests = [
         str(Path(__file__).with_name(f"test_sdk_{name}.py"))
-        for name in ("auth", "login", "paging", "raw", "sources", "steps", "time")
+        for name in ("auth", "login", "paging", "raw", "sources", "steps", "surface", "time")
     ]
     coverage = [sys.executable, "-m", "coverage"]
     environment = {**os.environ, "COVERAGE_FILE": str(tmp_path / "data")}
