@@ -49,7 +49,7 @@ SCRAPE = table(
     relabelings=several(table("sourceLabels", "targetLabel", sourceLabels=TEXTS, targetLabel=TEXT)),
 )  # fmt: skip
 MONITORED = {"selector": MATCH, "namespaceSelector": table("matchNames", matchNames=TEXTS)}
-MTLS = table("mode", mode={"enum": ["STRICT", "PERMISSIVE"]})
+MTLS = table("mode", mode={"enum": ["STRICT", "PERMISSIVE", "DISABLE"]})
 OPERATION = table("ports", ports=TEXTS, methods=TEXTS, paths=TEXTS)
 RULE = table(
     "to",

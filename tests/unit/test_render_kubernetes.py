@@ -278,6 +278,16 @@ def test_authorization_is_the_graph_of_calls() -> None:
     assert of_kind("istio", "PeerAuthentication")["default"]["spec"]["mtls"] == {"mode": "STRICT"}
 
 
+def test_clients_keep_their_addresses_in_a_mesh() -> None:
+    template = of_kind("istio", "Deployment")["gateway"]["spec"]["template"]
+    kong = template["spec"]["containers"][0]
+    ports = {one["name"]: one["containerPort"] for one in kong["ports"]}
+    past = template["metadata"]["annotations"]["traffic.sidecar.istio.io/excludeInboundPorts"]
+    assert past == f"{ports['http']},{ports['https']}"
+    modes = of_kind("istio", "PeerAuthentication")["gateway"]["spec"]["portLevelMtls"]
+    assert modes == {port: {"mode": "DISABLE"} for port in past.split(",")}
+
+
 def test_a_canary_gets_its_share() -> None:
     routes = of_kind("istio", "VirtualService", everything=True)
     shares = {

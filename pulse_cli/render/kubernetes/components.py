@@ -153,13 +153,26 @@ def _mesh(stack: Stack) -> Iterator[tuple[str, str]]:
             "value": "false",
         }
     ]
+    # Behind a sidecar every client would have the sidecar's address, and so one limit together.
+    past = f"{PORTS['http']},{PORTS['https']}"
+    in_person = [
+        {
+            "op": "add",
+            "path": "/spec/template/metadata/annotations",
+            "value": {"traffic.sidecar.istio.io/excludeInboundPorts": past},
+        }
+    ]
     yield (
         "kustomization.yaml",
         component(
             stack,
             "Istio: who may call whom by certificate, limits, and canaries.",
             resources,
-            patches=[Patch("Namespace", injected), Patch("Job", left_out)],
+            patches=[
+                Patch("Namespace", injected),
+                Patch("Job", left_out),
+                Patch("Deployment", in_person, GATEWAY),
+            ],
         ),
     )
 
