@@ -33,7 +33,8 @@ def create(world: World, got: Received[CreateEvent, None]) -> Event:
     key = ("event", got.caller, got.key)
     event = world.events.get(world.remembered(*key) or UUID(int=0))
     if event is not None:
-        if new != CreateEvent.model_validate(event.model_dump(include={*CreateEvent.model_fields})):
+        made = CreateEvent.model_validate(event.model_dump(include={*CreateEvent.model_fields}))
+        if event.version == 1 and new != made:
             detail = "This Idempotency-Key was used for another event."
             raise Refusal.conflict("idempotency_key_reused", detail)
         return event

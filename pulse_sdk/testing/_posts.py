@@ -29,6 +29,8 @@ def create(world: World, got: Received[CreatePost, None]) -> Post:
     """Post a text."""
     key = ("post", got.caller, got.key)
     made = world.posts.get(world.remembered(*key) or UUID(int=0))
+    if made is not None and made.version == 1 and made.text != got.body.text:
+        raise _key_reused("post")
     if made is None:
         made = Post(
             id=world.new_id(),
@@ -139,6 +141,8 @@ def comment(world: World, got: Received[CreateComment, None]) -> Comment:
     key = ("comment", post.id, got.caller, got.key)
     made = world.comments.get(world.remembered(*key) or UUID(int=0))
     if made is not None:
+        if (made.text, made.parent_id) != (new.text, new.parent_id):
+            raise _key_reused("comment")
         return _named(world, made)
     made = Comment(
         id=world.new_id(),
@@ -200,9 +204,14 @@ def listed(world: World, posts: list[Post], query: PageQuery) -> Page[Post]:
     return Page(items=[named(world, p) for p in found.items], next_cursor=found.next_cursor)
 
 
+def _key_reused(what: str) -> Refusal:
+    detail = f"This Idempotency-Key was used for another {what}."
+    return Refusal.conflict("idempotency_key_reused", detail)
+
+
 def _at_peace(world: World, caller: UUID, others: list[UUID]) -> None:
     if world.blocked(caller, others):
-        raise Refusal(403, "blocked", "One of you has blocked the other.")
+        raise Refusal.forbidden("blocked", "One of you has blocked the other.")
 
 
 def _public(world: World, post: Post) -> bool:

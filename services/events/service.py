@@ -54,9 +54,8 @@ class EventsService:
         """
         _in_the_future(wanted.starts_at)
         event = await self._store.insert(caller.user_id, wanted, key)
-        if CreateEvent.model_validate(event.model_dump(include=set(CreateEvent.model_fields))) != (
-            wanted
-        ):
+        made = CreateEvent.model_validate(event.model_dump(include=set(CreateEvent.model_fields)))
+        if event.version == 1 and made != wanted:  # what was edited is not compared
             raise ServiceError.conflict(
                 "idempotency_key_reused", "This Idempotency-Key was used for another event."
             )

@@ -82,8 +82,13 @@ class PostsService:
         """Make a post; with a key that was used before, the post it made then.
 
         It is the JSON of a `Post`, and its version.
+
+        Raises:
+            ServiceError: 409 `idempotency_key_reused`, the key was used for another text.
         """
         post, made = await self._store.insert(author.user_id, new.text, key)
+        if post.version == 1 and post.text != new.text:  # what was edited is not compared
+            raise _key_reused("post")
         body = _json(post)
         if made:
             # It may have been liked, hence dropped, since its commit: what is there stays.
@@ -204,7 +209,8 @@ class PostsService:
         """Comment on a post or reply; with a key that was used before, the comment it made then.
 
         Raises:
-            ServiceError: 404 `post_not_found` or `comment_not_found`; 409 `reply_too_deep`; 403
+            ServiceError: 404 `post_not_found` or `comment_not_found`; 409 `reply_too_deep` or
+                `idempotency_key_reused`, the key was used for something else; 403
                 `blocked`, one of those who would be answered and the caller have blocked one
                 another.
         """
@@ -217,6 +223,8 @@ class PostsService:
         comment, made = await self._comments.insert(post, author.user_id, new.text, parent, key)
         if made:
             await self._posts.drop(post_id)
+        elif (comment.text, comment.parent_id) != (new.text, new.parent_id):
+            raise _key_reused("comment")
         (named,) = await self._all_named([comment])
         return named
 
@@ -320,6 +328,11 @@ class PostsService:
             comment.model_copy(update={"author": authors[key_of(comment.author_id)].names})
             for comment in comments
         ]
+
+
+def _key_reused(what: str) -> ServiceError:
+    detail = f"This Idempotency-Key was used for another {what}."
+    return ServiceError.conflict("idempotency_key_reused", detail)
 
 
 def _json(post: Stored) -> bytes:

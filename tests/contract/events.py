@@ -65,9 +65,11 @@ async def a_key_announces_one_event(cast: Cast) -> None:
     [host] = await cast.join("host")
     starts_at = soon()
     create = host.pulse.events.create
-    await create("Reading", starts_at=starts_at, idempotency_key="one")
+    event = await create("Reading", starts_at=starts_at, idempotency_key="one")
     await create("Reading", starts_at=starts_at, idempotency_key="one")
     await refused(create("Dancing", starts_at=starts_at, idempotency_key="one"))
+    await host.pulse.events.edit(event.id, EditEvent(title="Reading aloud"))
+    await create("Reading", starts_at=starts_at, idempotency_key="one")
 
 
 async def a_full_event_has_a_line(cast: Cast) -> None:

@@ -22,8 +22,11 @@ async def a_post_is_made_read_changed_and_deleted(cast: Cast) -> None:
 
 async def a_key_makes_one_post(cast: Cast) -> None:
     ada, ben = await cast.join("ada", "ben")
-    for person, text in ((ada, "Once"), (ada, "Twice"), (ben, "By another")):
-        await person.pulse.posts.create(text, idempotency_key="the-same")
+    for person, text in ((ada, "Once"), (ada, "Once"), (ben, "By another")):
+        post = await person.pulse.posts.create(text, idempotency_key="the-same")
+    await refused(ada.pulse.posts.create("Another", idempotency_key="the-same"))
+    await ben.pulse.posts.edit(post.id, "By another, better")
+    await ben.pulse.posts.create("By another", idempotency_key="the-same")
     await ada.pulse.posts.list(author_id=ada.user.id).page()
 
 
@@ -62,7 +65,8 @@ async def comments_are_threads(cast: Cast) -> None:
     ada, ben = await cast.join("ada", "ben")
     post = await ada.pulse.posts.create("What do you think?")
     first = await ben.pulse.posts.comment(post.id, "Well", idempotency_key="one")
-    await ben.pulse.posts.comment(post.id, "Well, again", idempotency_key="one")
+    await ben.pulse.posts.comment(post.id, "Well", idempotency_key="one")
+    await refused(ben.pulse.posts.comment(post.id, "Another", idempotency_key="one"))
     reply = await ada.pulse.posts.comment(post.id, "Yes?", parent_id=first.id)
     await ben.pulse.posts.comment(post.id, "Another")
     page = await ada.pulse.posts.comments(post.id, limit=1).page()
