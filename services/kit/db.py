@@ -41,6 +41,12 @@ _STATEMENT_MILLISECONDS = 6_000
 """PostgreSQL ends what its client has given up: later than the client does, so that aiopg never
 sees the cancelling, which it would take for the task's own."""
 
+_START_SECONDS = 30.0
+"""How long a service that starts waits for PostgreSQL, which may be starting as well: who ends at
+once, and again, may not be started any more."""
+
+_START_PAUSE_SECONDS = 0.3
+
 _WAITING_PER_CONNECTION = 50
 """Statements that may wait for a connection, for each there may be: some 50 ms of a busy second.
 A queue that is longer would make everybody late; who would be its last is refused instead."""
@@ -261,8 +267,12 @@ async def open_database(settings: Settings, redis: Redis | None = None) -> Async
     """Open the pool, waiting for PostgreSQL to answer, and close it in the end.
 
     The replica, if the settings name one, is used as soon as it is there; without Redis it is not.
+
+    Raises:
+        psycopg2.OperationalError, TimeoutError: PostgreSQL does not answer for half a minute.
     """
-    async with _pool(dsn(settings), settings, at_least=1) as pool:
+    async with _pool(dsn(settings), settings) as pool:
+        await _answering(pool)
         server = _Server(pool, "primary", _QUERY_SECONDS)
         if settings.replica_host is None or redis is None:
             yield Database(server)
@@ -270,7 +280,7 @@ async def open_database(settings: Settings, redis: Redis | None = None) -> Async
         where = dsn(settings, settings.replica_host, settings.replica_port)
         name = f"{settings.replica_host}:{settings.replica_port}"
         replica = Replica(redis, settings.name, server=dsn(settings), replica=where, name=name)
-        async with _pool(where, settings, at_least=0) as standby:
+        async with _pool(where, settings) as standby:
             watching = asyncio.create_task(replica.watch())
             try:
                 yield Database(server, _Server(standby, "replica", _REPLICA_SECONDS), replica)
@@ -278,10 +288,23 @@ async def open_database(settings: Settings, redis: Redis | None = None) -> Async
                 await ended(watching)
 
 
-def _pool(where: str, settings: Settings, at_least: int) -> AbstractAsyncContextManager[aiopg.Pool]:
+async def _answering(pool: aiopg.Pool) -> None:
+    until = time.monotonic() + _START_SECONDS
+    while True:
+        try:
+            await pool.release(await pool.acquire())
+            return
+        except (psycopg2.OperationalError, TimeoutError) as error:
+            if time.monotonic() > until:
+                raise
+            log.warning("PostgreSQL does not answer yet: %s", str(error).strip())
+        await asyncio.sleep(_START_PAUSE_SECONDS)
+
+
+def _pool(where: str, settings: Settings) -> AbstractAsyncContextManager[aiopg.Pool]:
     pool: AbstractAsyncContextManager[aiopg.Pool] = aiopg.create_pool(
         where,
-        minsize=at_least,
+        minsize=0,
         maxsize=settings.pool_size,
         timeout=_CONNECT_SECONDS,
         pool_recycle=_IDLE_SECONDS,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from typing import cast
 
 import aiopg
 import psycopg2
 import pytest
 
+from services.kit import db
 from services.kit.connection import Connection
 from tests.ports import closed_port
 
@@ -40,3 +42,32 @@ def test_a_failed_connection_does_not_spoil_the_next_under_uvloop() -> None:
     finally:
         loop.close()
     assert all("refused" in one for one in said)
+
+
+class Starting:
+    """A pool of a server that refuses some connections first."""
+
+    def __init__(self, refusals: int) -> None:
+        self.refusals = refusals
+        self.released: list[str] = []
+
+    async def acquire(self) -> str:
+        if self.refusals:
+            self.refusals -= 1
+            raise psycopg2.OperationalError("the database system is starting up")
+        return "connection"
+
+    async def release(self, connection: str) -> None:
+        self.released.append(connection)
+
+
+async def test_who_starts_waits_for_postgresql_but_not_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(db, "_START_PAUSE_SECONDS", 0.0)
+    pool = Starting(refusals=3)
+    await db._answering(cast("aiopg.Pool", pool))
+    assert pool.released == ["connection"]
+    monkeypatch.setattr(db, "_START_SECONDS", -1.0)
+    with pytest.raises(psycopg2.OperationalError):
+        await db._answering(cast("aiopg.Pool", Starting(refusals=1)))
