@@ -89,6 +89,12 @@ def degraded(what: str) -> None:
         named.add(what)
 
 
+def degraded_elsewhere(what: str) -> None:
+    """Name in the answer to the request that is being served what a peer's `X-Degraded` names."""
+    if (named := _degraded.get()) is not None:
+        named.update(what.split(", "))
+
+
 def route_template(request: web.Request) -> str:
     """The path as it was declared (`/api/v1/posts/{post_id}`), so that labels stay few."""
     resource = request.match_info.route.resource

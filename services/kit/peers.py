@@ -25,7 +25,14 @@ from pulse_sdk.breaker import Breaker, Outcome
 from services.kit.auth import SERVICE_TOKEN_SECONDS, service_token
 from services.kit.errors import ServiceError
 from services.kit.names import PREFIX, Names
-from services.kit.observe import BREAKER, CORRELATION_HEADER, PEER_CALLS, correlation_id
+from services.kit.observe import (
+    BREAKER,
+    CORRELATION_HEADER,
+    DEGRADED_HEADER,
+    PEER_CALLS,
+    correlation_id,
+    degraded_elsewhere,
+)
 from services.kit.resilience import DEADLINE_HEADER, within
 from services.kit.settings import Settings
 from services.kit.tracing import TRACE_HEADER, begin, exporting, traceparent
@@ -171,6 +178,8 @@ class Peers:
                     log.error("%s refuses %s: %d", callee, url, status)
                     raise _Refused
                 response.raise_for_status()
+                if (lacking := response.headers.get(DEGRADED_HEADER)) is not None:
+                    degraded_elsewhere(lacking)
                 return await response.read()
         finally:
             if span is not None:

@@ -9,6 +9,7 @@ from contextlib import closing
 import aiopg
 import psycopg2
 import pytest
+from prometheus_client import REGISTRY
 
 from services.kit.db import Database, Query, dsn, is_read, open_database
 from services.kit.errors import ServiceError
@@ -144,6 +145,11 @@ async def test_nothing_is_asked_past_the_deadline(database: Database) -> None:
         with pytest.raises(ServiceError) as error:
             await database.row(READ)
     assert (error.value.status, error.value.code) == (504, "deadline_exceeded")
+
+
+async def test_a_slow_query_is_counted_by_its_name(database: Database) -> None:
+    await database.row(Query("test_pause", "SELECT pg_sleep(0.15)"))
+    assert REGISTRY.get_sample_value("db_slow_queries_total", {"query": "test_pause"}) == 1
 
 
 async def test_a_statement_ends_when_nobody_waits_for_it(settings: Settings) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer
+from aiohttp.test_utils import TestClient, TestServer
 from prometheus_client import REGISTRY
 
 from pulse_sdk.breaker import Breaker, BreakerPolicy, Outcome, State
@@ -20,6 +20,7 @@ from pulse_sdk.contract.common import Problem
 from pulse_sdk.contract.internal import Imported
 from services.kit.errors import ServiceError, problems
 from services.kit.http import Access, Call, add_endpoints, endpoint
+from services.kit.observe import DEGRADED_HEADER, degraded, observed
 from services.kit.peers import Peers, open_peers
 from services.kit.resilience import DEADLINE_HEADER, deadline_from, within
 from services.kit.settings import Settings
@@ -243,6 +244,23 @@ async def test_a_call_tells_how_long_its_caller_waits(tmp_path: Path) -> None:
         told = [int(request.headers[DEADLINE_HEADER]) for request in peer.asked]
         assert 200_000 < told[0] <= 300_000
         assert 50_000 < told[1] <= 100_000
+
+
+async def test_what_a_peer_lacked_is_named_in_the_answer_that_needed_it(tmp_path: Path) -> None:
+    async def lacking(_: web.Request) -> web.Response:
+        return web.json_response({"imported": 1}, headers={DEGRADED_HEADER: "cache, replica"})
+
+    async with _peer(tmp_path, lacking) as peer:
+
+        async def ask(_: web.Request) -> web.Response:
+            degraded("timelines")
+            return web.json_response(await peer.ask())
+
+        app = web.Application(middlewares=[observed])
+        app.router.add_get("/ask", ask)
+        async with TestClient(TestServer(app)) as client:
+            answer = await client.get("/ask")
+            assert answer.headers[DEGRADED_HEADER] == "cache, replica, timelines"
 
 
 async def test_a_call_goes_on_to_the_next_instance(tmp_path: Path) -> None:
