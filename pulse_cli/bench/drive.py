@@ -138,12 +138,16 @@ class Drive(abc.ABC):
         return False
 
     def cpu_shares(self, timeline: Timeline) -> list[float]:
-        """Return how much of a core each generator used in the window (0 to 1)."""
+        """Return how much of a core each generator used in the window (0 to 1).
+
+        One that told nothing in it, for it was short of CPU time itself, is left out.
+        """
         shares = []
         for reports in self._cpu:
             inside = [(at, cpu) for at, cpu in reports if timeline.opens <= at <= timeline.closes]
-            (first, before), (last, after) = inside[0], inside[-1]
-            shares.append((after - before) / (last - first) if last > first else 0.0)
+            if len(inside) > 1:
+                (first, before), (last, after) = inside[0], inside[-1]
+                shares.append((after - before) / (last - first))
         return shares
 
 
