@@ -212,11 +212,12 @@ def test_time_passes_when_it_is_told_to(fake: FakePulse) -> None:
 
 
 def test_nobody_is_told_of_whom_they_block(fake: FakePulse) -> None:
-    ada, ben = fake.join("ada"), fake.join("ben")
-    post = ada.pulse.posts.create("Hello")
+    ada, ben, cleo = fake.join("ada"), fake.join("ben"), fake.join("cleo")
+    group = ada.pulse.conversations.open([ben.id, cleo.id])
     ada.pulse.social.block(ben.id)
-    ben.pulse.posts.like(post.id)
-    assert [told.kind for told in ada.pulse.notifications.list()] == ["welcome"]
+    ben.pulse.conversations.send(group.id, "Hello")
+    told = [[told.kind for told in one.pulse.notifications.list()] for one in (ada, cleo)]
+    assert told == [["welcome"], ["message", "welcome"]]
 
 
 def test_limits_of_the_services_hold(fake: FakePulse) -> None:
