@@ -18,6 +18,11 @@ JSON = typer.Option("--json", help="Print one JSON object on stdout and nothing 
 """The `--json` option, the same in every command: `as_json: Annotated[bool, JSON] = False`."""
 
 
+def group(name: str, about: str) -> typer.Typer:
+    """Return a command that has commands below it; alone it shows its help."""
+    return typer.Typer(name=name, help=about, rich_markup_mode=None, no_args_is_help=True)
+
+
 @dataclass
 class Root:
     """The root object of a command (`ctx.obj`), filled from the global options."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from pulse_cli import components, install
-from pulse_cli.errors import PulseError
+from pulse_cli.errors import MissingComponent, PulseError
 from pulse_cli.stack.model import Stack
 from pulse_cli.targets.local import ports, postgres, runtime
 from pulse_cli.targets.local.processes import find_labelled
@@ -42,6 +42,20 @@ class Check:
     verdict: Verdict
     detail: str
     mend: str = ""
+
+
+def looked(name: str, look: Callable[[], None], well: str) -> Check:
+    """Return the check that is well when a look at something raises no `PulseError`."""
+    try:
+        look()
+    except PulseError as error:
+        return ill(name, error)
+    return Check(name, "ok", well)
+
+
+def ill(name: str, error: PulseError) -> Check:
+    """Return the check that an error tells of."""
+    return Check(name, "missing" if isinstance(error, MissingComponent) else "unusable", str(error))
 
 
 def examine(stack: Stack, state: Path) -> list[Check]:

@@ -6,14 +6,9 @@ from typing import Annotated
 
 import typer
 
-from pulse_cli.context import JSON, Root
+from pulse_cli.context import JSON, Root, group
 
-db = typer.Typer(
-    name="db",
-    help="Look at what the services ask of PostgreSQL.",
-    rich_markup_mode=None,
-    no_args_is_help=True,
-)
+db = group("db", "Look at what the services ask of PostgreSQL.")
 
 
 @db.callback()

@@ -6,16 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pulse_cli.context import JSON, Root
+from pulse_cli.context import JSON, Root, group
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-events = typer.Typer(
-    name="events",
-    help="Look at the domain events that services could not handle, and replay them.",
-    rich_markup_mode=None,
-    no_args_is_help=True,
+events = group(
+    "events", "Look at the domain events that services could not handle, and replay them."
 )
 
 

@@ -6,18 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pulse_cli.context import JSON, Root, service_named
+from pulse_cli.context import JSON, Root, group, service_named
 
 if TYPE_CHECKING:
     from pulse_cli.verify.gateway.run import Conformance
     from pulse_cli.verify.report import Report
 
-verify = typer.Typer(
-    name="verify",
-    help="Prove on the running stack what its policies and targets promise.",
-    rich_markup_mode=None,
-    no_args_is_help=True,
-)
+verify = group("verify", "Prove on the running stack what its policies and targets promise.")
 
 SERVICE = typer.Option("--service", metavar="NAME", help="The service that is scaled or killed.")
 SECONDS = typer.Option("--seconds", min=2, help="How long each stretch is measured.")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from ipaddress import IPv4Network, ip_network
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, model_validator
 
@@ -18,7 +18,6 @@ MOST_WORKERS = 100
 """Pods that make load in one `pulse bench`."""
 
 Overlay = Literal["dev", "production", "aws", "gcp", "azure", "istio"]
-OVERLAYS: tuple[Overlay, ...] = get_args(Overlay)
 
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 

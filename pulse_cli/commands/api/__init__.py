@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import typer
-
 from pulse_cli.commands.api import account, acting, reading
+from pulse_cli.context import group
 
-api = typer.Typer(
-    name="api",
-    help="Act as one of the platform's people: log in, post, read, follow, write, listen.",
-    rich_markup_mode=None,
-    no_args_is_help=True,
+api = group(
+    "api", "Act as one of the platform's people: log in, post, read, follow, write, listen."
 )
 
 for _command in (

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-from pulse_cli.doctor import Check, Verdict
-from pulse_cli.errors import MissingComponent, PulseError
+from pulse_cli.doctor import Check, ill, looked
+from pulse_cli.errors import PulseError
 from pulse_cli.stack.model import Stack
 from pulse_cli.targets.compose import image, network
 from pulse_cli.targets.compose.engine import Engine, connect
@@ -23,12 +23,12 @@ def _checks(stack: Stack, state: Path) -> Iterator[Check]:
     try:
         engine = connect(project_name(state))
     except PulseError as error:
-        yield _ill("docker engine", error)
+        yield ill("docker engine", error)
         return
     version = engine.client.version()["Version"]
     yield Check("docker engine", "ok", f"{version} at {engine.host}")
     project = Project(state, engine.host, user_of(engine.rootless))
-    yield _looked("docker compose", project.check, "version 2")
+    yield looked("docker compose", project.check, "version 2")
     here = image.present(engine, stack)
     absent = [name for name, found in here.items() if not found]
     yield Check(
@@ -40,23 +40,9 @@ def _checks(stack: Stack, state: Path) -> Iterator[Check]:
     if any(info.pid for info in engine.infos().values()):
         yield Check("ports and network", "ok", "in use by this folder's stack")
     else:
-        yield _looked("ports and network", lambda: _free(stack, engine), "free")
+        yield looked("ports and network", lambda: _free(stack, engine), "free")
 
 
 def _free(stack: Stack, engine: Engine) -> None:
     ports.refuse_taken(stack, network.published(stack))
     network.refuse_taken(stack, engine)
-
-
-def _looked(name: str, look: Callable[[], None], well: str) -> Check:
-    try:
-        look()
-    except PulseError as error:
-        return _ill(name, error)
-    return Check(name, "ok", well)
-
-
-def _ill(name: str, error: PulseError) -> Check:
-    missing = isinstance(error, MissingComponent)
-    verdict: Verdict = "missing" if missing else "unusable"
-    return Check(name, verdict, str(error))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-from pulse_cli.doctor import Check, Verdict
-from pulse_cli.errors import MissingComponent, PulseError
+from pulse_cli.doctor import Check, ill, looked
+from pulse_cli.errors import PulseError
 from pulse_cli.stack.model import Stack
 from pulse_cli.targets.kubernetes import preflight
 from pulse_cli.targets.kubernetes.kubectl import PROGRAM, Kubectl, installed, kubectl_of
@@ -31,23 +31,23 @@ def _checks(stack: Stack, state: Path) -> Iterator[Check]:
     try:
         client, where = installed()
     except PulseError as error:
-        yield _ill(PROGRAM, error)
+        yield ill(PROGRAM, error)
         return
     yield _recent(PROGRAM, client, LEAST_CLIENT, where)
     try:
         there = kubectl_of(stack)
         server = there.server_version()
     except PulseError as error:
-        yield _ill("cluster", error)
+        yield ill("cluster", error)
         return
     yield _recent("cluster", server, LEAST_SERVER, f"context {there.context}")
-    yield _looked("rights", lambda: preflight.rights(there), "may apply what is rendered")
+    yield looked("rights", lambda: preflight.rights(there), "may apply what is rendered")
     yield _more_rights(there)
     place = lambda: preflight.place(there, Package(state))  # noqa: E731
-    yield _looked("namespace", place, f"{there.namespace} holds no other folder's stack")
+    yield looked("namespace", place, f"{there.namespace} holds no other folder's stack")
     if stack.kubernetes.overlay != "dev":
-        yield _looked("metrics", lambda: preflight.metrics(there), "served, for autoscaling")
-    yield _looked("settings", lambda: preflight.settings(stack), f"of {stack.kubernetes.overlay}")
+        yield looked("metrics", lambda: preflight.metrics(there), "served, for autoscaling")
+    yield looked("settings", lambda: preflight.settings(stack), f"of {stack.kubernetes.overlay}")
 
 
 def _recent(name: str, version: str, least: tuple[int, int], where: str) -> Check:
@@ -68,16 +68,3 @@ def _more_rights(there: Kubectl) -> Check:
         detail = f"not allowed: {', '.join(wanting)}"
         return Check("more rights", "unusable", detail, "ask for a role that may")
     return Check("more rights", "ok", ", ".join(RIGHTS))
-
-
-def _looked(name: str, look: Callable[[], None], well: str) -> Check:
-    try:
-        look()
-    except PulseError as error:
-        return _ill(name, error)
-    return Check(name, "ok", well)
-
-
-def _ill(name: str, error: PulseError) -> Check:
-    verdict: Verdict = "missing" if isinstance(error, MissingComponent) else "unusable"
-    return Check(name, verdict, str(error))

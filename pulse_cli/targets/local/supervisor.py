@@ -95,11 +95,6 @@ class Supervisor:
         except NotHealthy:
             return False
 
-    def pid(self) -> int:
-        """Return supervisord's own pid."""
-        with self._rpc() as rpc:
-            return int(rpc.getPID())
-
     def infos(self) -> dict[str, Info]:
         """Return what Supervisor knows of its processes, by name."""
         with self._rpc() as rpc:
