@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from pkgutil import iter_modules
+from typing import Any, get_args
 
 import pdoc
 import pdoc.render
@@ -14,6 +15,7 @@ from pulse_sdk import AsyncPulse, Pulse
 from pulse_sdk._areas import Areas
 from pulse_sdk._client import BaseClient
 from pulse_sdk.client import AsyncPulseOptions, PulseOptions
+from pulse_sdk.contract.common import Page
 from pulse_sdk.resources._base import Resource
 from pulse_sdk.testing import FakePulse
 
@@ -47,6 +49,8 @@ def write(folder: Path) -> None:
             method = getattr(area, name)
             del method.__wrapped__
             setattr(area, name, method)
+            for page in get_args(method.__annotations__["return"]):
+                _name_as_written(page)
         area.__doc__ = f"{area.__doc__}{_EACH_CLIENT}"
     for client in (Pulse, AsyncPulse):
         inherited = {name: vars(BaseClient)[name] for name in _public(BaseClient)}
@@ -71,6 +75,16 @@ def write(folder: Path) -> None:
     pdoc.render.configure(docformat="google", search=True, show_source=False)
     left_out = (f"!pulse_sdk.{name}" for name in _LEFT_OUT)
     pdoc.pdoc("pulse_sdk", *left_out, output_directory=folder)
+
+
+def _name_as_written(page: type[Page[Any]]) -> None:
+    """Call a `Page[Post]` after the module of `Page`, and have no module show it as its own.
+
+    To pydantic it is a class of the module that named it first.
+    """
+    if "[" in page.__name__:
+        vars(sys.modules[page.__module__]).pop(page.__name__, None)
+        page.__module__ = Page.__module__
 
 
 def _public(kind: type) -> list[str]:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     import pulse_sdk.realtime
 
 T = TypeVar("T")
-PageT = TypeVar("PageT", bound=Page[Any])
+PageT = TypeVar("PageT", bound="Page[Any]")
 FrameT = TypeVar("FrameT", bound=BaseModel)
 
 

@@ -20,7 +20,7 @@ from pulse_sdk.contract.common import Page
 from pulse_sdk.errors import unreadable
 
 Item = TypeVar("Item")
-PageT_co = TypeVar("PageT_co", bound=Page[Any], covariant=True)
+PageT_co = TypeVar("PageT_co", bound="Page[Any]", covariant=True)
 
 
 class Listing(Generic[PageT_co]):

@@ -19,7 +19,7 @@ from pulse_sdk.hooks import Reply
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
-PageT = TypeVar("PageT", bound=Page[Any])
+PageT = TypeVar("PageT", bound="Page[Any]")
 
 
 @dataclass(frozen=True, slots=True)

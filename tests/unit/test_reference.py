@@ -73,6 +73,8 @@ def test_what_can_be_imported_is_in_the_reference_and_what_services_share_is_not
     assert Path("testing/factories.html") in pages
     assert not {Path(f"contract/{name}.html") for name in ("internal", "domain")} & pages
     assert not [page for page in pages if page.name.startswith("_")]
+    posts = (reference / "pulse_sdk/resources/posts.html").read_text(encoding="utf-8")
+    assert 'contract/common.html#Page"' in posts and 'id="Page[' not in posts
 
 
 def test_a_method_says_whether_it_is_awaited() -> None:
