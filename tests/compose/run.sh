@@ -16,17 +16,31 @@ bin=$(cd "$(dirname "$python")" && pwd)
 cache=${COMPOSE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/pulse-compose}
 run=/run/pulse-compose
 registry=pulse-test
+group=pulse-compose
 
 . "$here/machine.sh"
 . "$here/images.sh"
 
 engine_answers() { docker version --format '{{.Server.Version}}' > /dev/null 2>&1; }
 
+# To the kernel, all containers together weigh as much as one other process: beside many they would
+# starve. They shall weigh as much as twenty (version 2 of control groups, then version 1).
+give_weight() {
+    local root=/sys/fs/cgroup
+    if [ -e "$root/cgroup.controllers" ]; then
+        mkdir -p "$root/$group" && echo 2000 > "$root/$group/cpu.weight"
+    else
+        mkdir -p "$root/cpu/$group" && echo 20480 > "$root/cpu/$group/cpu.shares"
+    fi 2> /dev/null || say "containers will be slow where much else runs"
+}
+
 # The engine's files of one run lie in memory of the namespace, so that none is left to the next.
 start_engine() {
     mount -t tmpfs pulse-compose "$run"
+    give_weight
     export DOCKER_HOST=unix://$run/docker.sock
     dockerd --host "$DOCKER_HOST" --pidfile "$run/docker.pid" --exec-root "$run/exec" \
+        --exec-opt native.cgroupdriver=cgroupfs --cgroup-parent "$group" \
         --data-root "$cache/engine" "$@" > "$cache/dockerd.log" 2>&1 &
     engine=$!
     trap stop_engine EXIT
@@ -56,7 +70,7 @@ run_tests() {
     say "running the tests"
     export COMPOSE_TEST_REGISTRY=$registry COMPOSE_TEST_SUITE=$suite
     export COMPOSE_TEST_WHEELS=$cache/wheels
-    "$bin/pytest" -q "$here" "$here/../unit/test_render_compose.py" "$@"
+    "$bin/pytest" -qx "$here" "$here/../unit/test_render_compose.py" "$@"
 }
 
 # One stage of this script as the first process of its own namespaces.

@@ -83,9 +83,9 @@ def test_another_target_is_not_started_instead(stack: RunningStack) -> None:
 
 
 def test_logs_are_the_containers_own(stack: RunningStack) -> None:
-    shown = stack.pulse("logs", "rabbitmq", "posts", "-n", "1")
+    shown = stack.pulse("logs", "rabbitmq", "postgres", "-n", "1")
     assert shown.returncode == 0, shown.stderr
-    assert [line.split()[0] for line in shown.stdout.splitlines()] == ["rabbitmq", "posts-0"]
+    assert [line.split()[0] for line in shown.stdout.splitlines()] == ["rabbitmq", "postgres"]
 
 
 def test_the_gateway_keeps_its_policies(stack: RunningStack) -> None:
