@@ -23,7 +23,7 @@ T = TypeVar("T")
 PASSWORD = "correct horse battery"
 NOTHING = "01900000-0000-7000-8000-000000000000"
 """The id of nothing."""
-_EVENTUALLY_SECONDS = 20.0
+_EVENTUALLY_SECONDS = 60.0
 _ONCE = Retries(limit=0)
 
 
@@ -68,7 +68,7 @@ class RealStage:
             base_url=self.url,
             transport=httpx.AsyncHTTPTransport(local_address=self.address),
             event_hooks={"response": [heard]},
-            timeout=30,
+            timeout=60,
         )
 
     def pulse(self, http: httpx.AsyncClient) -> AsyncPulse:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import socket
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -38,6 +37,7 @@ from pulse_cli.targets.kubernetes.load import Cluster as Place
 from pulse_cli.targets.kubernetes.pods import PART_OF_PULSE
 from pulse_cli.targets.kubernetes.workers import Pods, Workers
 from pulse_cli.targets.progress import StartFailed
+from tests.ports import free_port
 from tests.unit.kubectl_support import Cluster, waiting
 from tests.unit.test_render_kubernetes import configured, validator
 
@@ -126,7 +126,7 @@ def stand(cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     for document in yaml.safe_load_all(jobs(Stack(), plans())):
         if document["kind"] == "Job":
             cluster.put(document)
-    made = Stand(tmp_path, _free_port())
+    made = Stand(tmp_path, free_port())
     monkeypatch.setattr(workers, "find", lambda: str(tmp_path / "kubectl"))
     monkeypatch.setenv("PULSE_BENCH_PLAN", str(tmp_path))
     monkeypatch.setenv("PULSE_BENCH_WORKERS", "2")
@@ -202,12 +202,6 @@ async def test_a_load_whose_image_is_missing_is_told_and_deleted(
         with pytest.raises(StartFailed, match=r"bench-master .* ErrImageNeverPull: no such image"):
             await stack.enter_async_context(Pods(stand, plans()))
     assert stand.deleted
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-    return port
 
 
 def test_the_image_of_the_load_holds_locust_and_the_scenarios_and_no_service() -> None:
