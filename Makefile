@@ -1,5 +1,5 @@
 # make bench   from nothing to a verdict: install, start, seed, 1,000 users
-# make test    everything that CI runs
+# make test    all tests that any machine can run; CI runs these and test-compose
 PYTHON ?= python3
 VENV   ?= .venv
 USERS  ?= 1000
@@ -39,7 +39,7 @@ contract: $(VENV)/installed components
 docs: $(VENV)/installed
 	$(BIN)/python docs/reference.py build/docs
 
-# The compose target on a real engine; as root on a bare Debian machine, which it is made ready.
+# The compose target on a Docker Engine: one that runs, or, as root on Debian, one of its own.
 test-compose: $(VENV)/installed
 	tests/compose/run.sh $(BIN)/python
 
