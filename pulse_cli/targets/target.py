@@ -74,8 +74,11 @@ class Target(Logs, Protocol):
             NotHealthy: nothing runs, or a new instance did not become ready.
         """
 
-    def kill(self, name: str) -> None:
+    def kill(self, name: str) -> float:
         """End a service's instance at once, as a crash would; the target starts it again.
+
+        Returns:
+            When it was struck (`time.monotonic`), known within a second.
 
         Raises:
             ConfigError: there is no such instance.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from pulse_cli.bench.place import place_of
@@ -24,6 +24,9 @@ RESTORED_SECONDS = 5.0
 
 BACK_SECONDS = 60.0
 """How long the killed instance may take to be ready again before it counts as lost."""
+
+KNOWN_SECONDS = 1.0
+"""How much earlier than it is known an instance may have been struck."""
 
 POLL_SECONDS = 0.1
 
@@ -76,11 +79,14 @@ def _run(
         people().print(f"{rate:g} requests/s, {seconds:g} s")
         before = load.watch(seconds)
         people().print(f"killing {victim}")
-        killed = time.monotonic()
-        target.kill(victim)
+        begun = time.monotonic()
+        killed = target.kill(victim)
         back_after = _until_back(target, victim, killed)
         ended = max(time.monotonic(), killed + seconds)
-        without = load.stretch(killed, ended)
+        without = load.stretch(max(begun, killed - KNOWN_SECONDS), ended)
+        if without.last_failure is not None:
+            restored = max(0.0, without.last_failure - min(killed - begun, KNOWN_SECONDS))
+            without = replace(without, last_failure=restored)
         return Found(before, without, back_after, load.failures, place.about)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -122,7 +123,7 @@ def test_a_crash_kills_the_process_and_waits_until_the_cluster_has_noticed(
     cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target, _ = up(tmp_path)
-    target.kill("posts-0")
+    assert target.kill("posts-0") <= time.monotonic()
     words = next(words for words in cluster.commands if "exec" in words)[2:]
     assert words[:5] == ["exec", "posts-0", "--container=posts", "--", "/proc/1/exe"]
     assert {one.name: one.restarts for one in target.status()}["posts-0"] == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
@@ -174,10 +175,13 @@ class Compose:
                 write_private(self._record, new.model_dump_json(indent=2))
         return new
 
-    def kill(self, name: str) -> None:
+    def kill(self, name: str) -> float:
         """End a service's instance at once, as a crash would; the engine starts it again.
 
         Its process is killed from outside: what is stopped through the engine stays stopped.
+
+        Returns:
+            When it was struck (`time.monotonic`).
 
         Raises:
             ConfigError: there is no such instance.
@@ -193,6 +197,7 @@ class Compose:
             raise NotHealthy(f"the process of {name} is not on this machine") from None
         except PermissionError:
             raise Unusable(f"this user may not end the process {info.pid} of {name}") from None
+        return time.monotonic()
 
     def ready(self, name: str) -> bool:
         """Whether a service's instance answers that it is ready."""

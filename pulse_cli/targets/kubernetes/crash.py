@@ -24,8 +24,8 @@ NOTICE_SECONDS = 20.0
 POLL_SECONDS = 0.2
 
 
-def crash(kubectl: Kubectl, pod: Pod) -> None:
-    """Kill a pod's process, and wait until the cluster has noticed.
+def crash(kubectl: Kubectl, pod: Pod) -> float:
+    """Kill a pod's process, wait until the cluster has noticed, return when it was struck.
 
     Its node starts the container again, at once the first time, later after each further crash.
 
@@ -35,11 +35,12 @@ def crash(kubectl: Kubectl, pod: Pod) -> None:
     """
     before = _restarts(kubectl, pod)
     kubectl.run("exec", pod.pod, f"--container={pod.app}", "--", INTERPRETER, "-c", PROGRAM)
-    deadline = time.monotonic() + NOTICE_SECONDS
+    struck = time.monotonic()
     while _restarts(kubectl, pod) == before:
-        if time.monotonic() > deadline:
+        if time.monotonic() > struck + NOTICE_SECONDS:
             raise NotHealthy(f"{pod.name} ({pod.pod}) does not die in {kubectl}")
         time.sleep(POLL_SECONDS)
+    return struck
 
 
 def _restarts(kubectl: Kubectl, pod: Pod) -> object:

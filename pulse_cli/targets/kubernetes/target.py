@@ -174,8 +174,11 @@ class Kubernetes:
             self._write_record(new)
         return new
 
-    def kill(self, name: str) -> None:
+    def kill(self, name: str) -> float:
         """Make the process of a service's pod crash; its node starts it again.
+
+        Returns:
+            When it was struck (`time.monotonic`).
 
         Raises:
             ConfigError: there is no such pod.
@@ -186,7 +189,7 @@ class Kubernetes:
         one = next((pod for pod in self._pods(kubectl) if pod.name == name), None)
         if one is None:
             raise ConfigError(f"the stack has no pod {name!r}; see: pulse status")
-        crash(kubectl, one)
+        return crash(kubectl, one)
 
     def ready(self, name: str) -> bool:
         """Whether a service's instance gets requests."""

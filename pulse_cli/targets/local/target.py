@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -179,8 +180,11 @@ class Local:
                 write_private(self._record, new.model_dump_json(indent=2))
         return new
 
-    def kill(self, name: str) -> None:
+    def kill(self, name: str) -> float:
         """End a service's instance at once, as a crash would; Supervisor starts it again.
+
+        Returns:
+            When it was struck (`time.monotonic`).
 
         Raises:
             ConfigError: there is no such instance.
@@ -190,6 +194,7 @@ class Local:
         if info is None or info.pid is None:
             raise NotHealthy(f"{name} does not run; see: pulse status")
         os.kill(info.pid, signal.SIGKILL)
+        return time.monotonic()
 
     def ready(self, name: str) -> bool:
         """Whether a service's instance answers that it is ready."""
