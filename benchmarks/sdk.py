@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -76,14 +76,15 @@ async def serve() -> None:
     }
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while not reader.at_eof():
-            head = await reader.readuntil(b"\r\n\r\n")
-            body = next(text for path, text in answers.items() if path in head.split(b" ")[1])
-            writer.write(
-                b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
-                b"X-Correlation-ID: 0190b6f0\r\nContent-Length: %d\r\n\r\n%s"
-                % (len(body), body.encode())
-            )
+        with suppress(asyncio.IncompleteReadError):  # when the client is done
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                body = next(text for path, text in answers.items() if path in head.split(b" ")[1])
+                writer.write(
+                    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+                    b"X-Correlation-ID: 0190b6f0\r\nContent-Length: %d\r\n\r\n%s"
+                    % (len(body), body.encode())
+                )
 
     server = await asyncio.start_server(handle, "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)

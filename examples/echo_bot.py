@@ -52,7 +52,7 @@ async def answer(client: AsyncPulse, message: Message) -> None:
 async def run(memory: Memory) -> None:
     """Resume the session that is remembered, or log in, and answer until cancelled."""
 
-    def keep(tokens: Tokens | None) -> None:  # Each refresh token works once: save every new one.
+    def keep(tokens: Tokens | None) -> None:  # Each is exchanged for the next: save every new pair.
         memory.keep(tokens=tokens)
 
     url = setting("PULSE_URL")

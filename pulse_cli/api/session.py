@@ -1,8 +1,8 @@
 """The session that `pulse api login` leaves behind, one for each address.
 
-A refresh token works once and a second use ends the session, so that processes which share one
-must agree on who renews it: each reads and replaces the stored tokens under a lock of the file,
-and the one that comes second finds the new tokens there.
+A refresh token is exchanged for the next once and a later use ends the session, so that processes
+which share one must agree on who renews it: each reads and replaces the stored tokens under a lock
+of the file, and the one that comes second finds the new tokens there.
 """
 
 from __future__ import annotations
