@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pulse_cli.bench.judge import Check, Verdict
 from pulse_cli.errors import Unusable
+from pulse_cli.files import write_public
 
 SCHEMA = 1
 """Raised when a key changes its meaning or goes away; new keys do not raise it."""
@@ -220,16 +221,12 @@ class Report(_Part):
 
 def check_writable(file: Path) -> None:
     """Find out before the run whether the report can be written. Raises `Unusable`."""
-    if file.is_dir() or not os.access(file.absolute().parent, os.W_OK):
+    if file.exists() and not file.is_file():  # it is replaced, which no device survives
+        raise Unusable(f"cannot write the report {file}: it is no ordinary file")
+    if not os.access(file.absolute().parent, os.W_OK):
         raise Unusable(f"cannot write the report {file}: its folder is missing or not writable")
 
 
 def write(report: Report, file: Path) -> None:
     """Write a report as JSON, whole or not at all. Raises `OSError`."""
-    new = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        new.write_text(report.model_dump_json(indent=2, by_alias=True) + "\n", encoding="utf-8")
-        new.replace(file)
-    except BaseException:
-        new.unlink(missing_ok=True)
-        raise
+    write_public(file, report.model_dump_json(indent=2, by_alias=True) + "\n")

@@ -1,4 +1,7 @@
 from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
 
 from pulse_cli.bench.judge import judge_errors, judge_value
 from pulse_cli.bench.picture import page
@@ -15,7 +18,9 @@ from pulse_cli.bench.report import (
     Report,
     SecondReport,
     Spread,
+    check_writable,
 )
+from pulse_cli.errors import Unusable
 
 TIMES = {"mean_ms": 6.0, "p50_ms": 5.0, "p95_ms": 16.0, "p99_ms": 30.0, "max_ms": 40.0}
 
@@ -107,3 +112,10 @@ def test_the_target_is_drawn_when_it_is_in_the_picture() -> None:
 def test_there_is_no_chart_of_a_moment() -> None:
     assert "<svg" not in page(report([12]))
     assert "<svg" in page(report([0, 0])), "nor does one of nothing but zeros fail"
+
+
+def test_a_report_replaces_no_folder_and_no_device(tmp_path: Path) -> None:
+    for wrong in (tmp_path, Path("/dev/null"), tmp_path / "missing" / "report.html"):
+        with pytest.raises(Unusable, match=f"cannot write the report {wrong}"):
+            check_writable(wrong)
+    check_writable(tmp_path / "report.html")
