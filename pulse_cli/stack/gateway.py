@@ -149,8 +149,8 @@ class Gateway(Frozen):
     admin_port: Port = 8001
     """Where its metrics are, for Prometheus."""
     requests_per_second: Annotated[int, Field(ge=1, le=1_000_000)] = 50
-    """Sustained, and at once; in no second are twice as many exceeded, for Kong counts by the clock
-    and Envoy refills as time passes."""
+    """Sustained, and as many at once; never more than twice as many within a second, for Kong
+    counts by the clock and Envoy refills as time passes."""
     logins_per_second: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     """The same of log-ins alone; by default a tenth, and at least one."""
     max_body_bytes: Annotated[int, Field(ge=1024, le=1 << 30)] = 1_048_576
