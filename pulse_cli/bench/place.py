@@ -37,6 +37,10 @@ class Place(Protocol):
     calibrated: bool
     """Whether the generator can be measured here without the stack."""
 
+    settle_seconds: float
+    """After which a new instance has its share of requests: its caches and pools are warm, and
+    whoever sends requests knows of it."""
+
     about: str
     """Where the load is and what it passes, as a sentence for people."""
 
@@ -76,6 +80,7 @@ class Here:
     """The machine that the stack runs on."""
 
     calibrated = True
+    settle_seconds = 2.0
     about = "the load is made on the machine that the stack runs on"
 
     def __init__(self, stack: Stack, state: Path) -> None:

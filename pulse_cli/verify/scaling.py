@@ -22,8 +22,8 @@ from pulse_cli.verify.report import Check, Report
 UNEVEN = 0.10
 """How far an instance's share may be from an even one, as a part of the even one."""
 
-SETTLE_SECONDS = 2.0
-"""New instances warm their caches and pools before they are measured."""
+AFTER_SECONDS = 2.0
+"""What happens after a change of the number of instances counts as its doing for so long."""
 
 PUBLIC = "/api/v1/"
 
@@ -95,7 +95,8 @@ def _run(
         grown_stack, growing = _scale_under(load, target, service, replicas)
         instances = place_of(grown_stack, state)
         asyncio.run(instances.scrape())  # what it takes to reach them is done before
-        time.sleep(SETTLE_SECONDS)
+        people().print(f"{place.settle_seconds:g} s until everybody knows them")
+        time.sleep(place.settle_seconds)
         people().print(f"{service} with {replicas} instances, {seconds:g} s")
         at_first = read(asyncio.run(instances.scrape()))
         grown = load.watch(seconds)
@@ -131,7 +132,7 @@ def _scale_under(
 ) -> tuple[Stack, Stretch]:
     begun = time.monotonic()
     stack = _scale(target, service, replicas)
-    return stack, load.stretch(begun, time.monotonic() + SETTLE_SECONDS)
+    return stack, load.stretch(begun, time.monotonic() + AFTER_SECONDS)
 
 
 def _scale(target: Target, service: ServiceName, replicas: int) -> Stack:

@@ -24,6 +24,7 @@ from pulse_cli.bench.plan import Identity, Plan
 from pulse_cli.bench.probe import ProbePlan
 from pulse_cli.bench.scrape import Texts, scrape
 from pulse_cli.errors import ConfigError
+from pulse_cli.render.kubernetes.drain import DRAIN
 from pulse_cli.render.kubernetes.load import DOOR_PORT
 from pulse_cli.stack.kubernetes import MOST_WORKERS
 from pulse_cli.stack.model import Stack
@@ -46,6 +47,7 @@ class Cluster:
     """The namespace that the stack runs in; nothing that is measured passes this machine."""
 
     calibrated = False
+    settle_seconds = float(DRAIN.looked_up)
     about = "the load is made by pods, so neither the API server nor a port-forward is measured"
 
     def __init__(self, stack: Stack, state: Path) -> None:
