@@ -16,6 +16,7 @@ from tests.unit.kubectl_support import (
     MANAGED,
     Cluster,
     Document,
+    Seen,
     configured,
     unschedulable,
     up,
@@ -108,6 +109,18 @@ def test_the_last_lines_are_those_from_before_a_crash(cluster: Cluster, tmp_path
     target, _ = up(tmp_path)
     cluster.held["posts"] = waiting("CrashLoopBackOff", restarts=4)
     assert target.last_lines("posts", 10) == ["Traceback", "KeyError: 'SERVICE_PORT'"]
+
+
+def test_a_first_start_that_failed_and_was_undone_has_left_its_last_lines(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    cluster.held["posts"] = waiting("CrashLoopBackOff", restarts=4)
+    target = Kubernetes(tmp_path / ".pulse")
+    with pytest.raises(StartFailed):
+        target.up(configured(**{"kubernetes.namespace": "else"}), False, Seen().show, Seen().say)
+    assert cluster.objects == {}
+    assert target.last_lines("posts", 10) == ["Traceback", "KeyError: 'SERVICE_PORT'"]
+    assert "--namespace=else" in target.log("posts")
 
 
 def test_scaling_past_the_database_is_refused_with_the_sum(

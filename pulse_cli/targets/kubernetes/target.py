@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar
 
 from pydantic import ValidationError
 
-from pulse_cli.errors import ConfigError, NotHealthy
+from pulse_cli.errors import ConfigError, NotHealthy, PulseError
 from pulse_cli.files import private_folder, write_private
 from pulse_cli.output import people
 from pulse_cli.programs import connection_limit
@@ -25,7 +26,7 @@ from pulse_cli.targets.kubernetes.kubectl import OWNER, Kubectl, current_context
 from pulse_cli.targets.kubernetes.package import AFTER, BEFORE, MIGRATION, Package
 from pulse_cli.targets.kubernetes.pods import PART_OF_PULSE, Pod, pods
 from pulse_cli.targets.local.scaling import scaled
-from pulse_cli.targets.progress import Show
+from pulse_cli.targets.progress import FAILURE_LINES, Show, StartFailed
 from pulse_cli.targets.target import Line, Say, Status
 
 SPARE_SECONDS = 20
@@ -43,6 +44,10 @@ class Kubernetes:
         self._record = state / "run" / "stack.json"
         self._place = state / "run" / "kubernetes.json"
         self._configured = state / "run" / "configured.json"
+        self._failed: Stack | None = None
+        """A stack whose start failed: undone, it has neither a record nor its pods' logs."""
+        self._wrote: dict[str, list[str]] = {}
+        """What of it failed, and its last lines."""
 
     def running(self) -> Stack:
         """Return the effective stack, with the context it was started in.
@@ -198,7 +203,7 @@ class Kubernetes:
 
     def log(self, name: str) -> str:
         """Return the command that prints a workload's log."""
-        words = kubectl_of(self._running() or Stack()).words
+        words = kubectl_of(self._running() or self._failed or Stack()).words
         return " ".join((*words, "logs", "--selector", f"{rollout.NAME}={name}"))
 
     def last_lines(self, name: str, count: int) -> list[str]:
@@ -208,7 +213,7 @@ class Kubernetes:
         """
         stack = self._running()
         if stack is None:
-            return []
+            return self._wrote.get(name, [])[-count:]
         app = name.removesuffix("-canary")
         selector = f"{PART_OF_PULSE},{rollout.NAME}={app}"
         return logs.last_lines(kubectl_of(stack), selector, count)
@@ -283,7 +288,13 @@ class Kubernetes:
         self._package.remove_stale(kubectl, applied)
 
     def _wait(self, stack: Stack, kubectl: Kubectl, selector: str, show: Show) -> None:
-        rollout.wait(kubectl, selector, show, stack.kubernetes.timeout_seconds)
+        try:
+            rollout.wait(kubectl, selector, show, stack.kubernetes.timeout_seconds)
+        except StartFailed as failure:
+            self._failed = stack
+            with suppress(PulseError):
+                self._wrote[failure.name] = self.last_lines(failure.name, FAILURE_LINES)
+            raise
 
     def _delete(self) -> int:
         kubectl = kubectl_of(self.running())
