@@ -15,7 +15,7 @@ bench: $(VENV)/installed
 	$(PULSE) health --wait 30
 	$(PULSE) seed --users $(USERS)
 	@echo "The stack stays up; stop it with: $(PULSE) down"
-	$(PULSE) bench mixed --users $(USERS) --json report.json
+	$(PULSE) bench mixed --users $(USERS) --json report.json --html report.html
 
 test: check unit processes
 
