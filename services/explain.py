@@ -192,7 +192,7 @@ def main() -> None:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         sys.exit(f"wrong settings (MIGRATE_* and files in MIGRATE_SECRETS_DIR): {wrong}")
     except (ExplainError, psycopg2.Error, OSError) as error:
-        sys.exit(str(error).strip())
+        sys.exit(" ".join(str(error).split()))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files as resources
 from importlib.resources.abc import Traversable
@@ -25,57 +24,27 @@ from pulse_cli.errors import ConfigError
 from pulse_cli.render import kubernetes
 from pulse_cli.render.kubernetes.drain import DRAIN
 from pulse_cli.render.kubernetes.stores import STATEMENT_MILLISECONDS, peak_connections, pooled
-from pulse_cli.stack.load import load_stack
-from pulse_cli.stack.model import CALLS, SERVICE_NAMES, Stack
+from pulse_cli.stack.model import SERVICE_NAMES
 from services.kit import app as kit_app
 from services.kit import db as kit_db
 from tests.unit.custom_kinds import SCHEMAS
+from tests.unit.kubernetes_package import (
+    OVERLAYS,
+    built,
+    configured,
+    containers,
+    of_kind,
+    package,
+    pod_specs,
+)
 from tests.unit.kustomize import LOADER, Document, build
 
-OVERLAYS = ("dev", "production", "aws", "gcp", "azure", "istio")
 VERSIONS = ("1.30", "1.31", "1.32", "1.33", "1.34")
 GOLDEN = Path(__file__).parents[1] / "golden" / "kubernetes"
 DIGEST = re.compile(r"\b(\w+-settings|gateway-listen|peers|stores)-[a-z0-9]{10}\b")
 DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 FULL = "production"
 """Whose golden file is whole; the others' are what differs from it."""
-
-WITH_ALL: dict[str, object] = {
-    "kubernetes.overlay": "istio",
-    "kubernetes.secret_store": "vault",
-    "kubernetes.canary": {"service": "posts", "image": "pulse-services:next", "percent": 20},
-    "observability.otlp_endpoint": "http://otel.monitoring:4318",
-    "services.posts.replicas": 3,
-}
-
-
-def configured(**settings: object) -> Stack:
-    return load_stack(Path("/nowhere"), settings, {})
-
-
-@cache
-def package(everything: bool = False) -> dict[str, str]:
-    return kubernetes.files(configured(**WITH_ALL) if everything else configured())
-
-
-@cache
-def built(overlay: str, everything: bool = False) -> list[Document]:
-    return build(package(everything), f"overlays/{overlay}")
-
-
-def of_kind(overlay: str, kind: str, everything: bool = False) -> dict[str, Document]:
-    found = (one for one in built(overlay, everything) if one["kind"] == kind)
-    return {one["metadata"]["name"]: one for one in found}
-
-
-def pod_specs(overlay: str) -> Iterator[tuple[str, Document]]:
-    for kind in ("Deployment", "StatefulSet", "Job"):
-        for name, one in of_kind(overlay, kind).items():
-            yield name, one["spec"]["template"]["spec"]
-
-
-def containers(spec: Document) -> list[Document]:
-    return [*spec.get("initContainers", ()), *spec["containers"]]
 
 
 def distinct(everything: bool) -> list[Document]:
@@ -229,77 +198,6 @@ def test_the_gateway_reaches_services_while_names_know_no_pod(overlay: str) -> N
             [] if overlay == "istio" else [f"{name}-pods"]
         )
         assert service.get("weight", 100) == (1 if pods else 100)
-
-
-def test_network_policies_are_the_graph_of_calls() -> None:
-    policies = of_kind("dev", "NetworkPolicy")
-    denied = policies["default-deny"]["spec"]
-    assert denied == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
-    behind = {"users", "posts", "events", "messaging", "social", "notifications"}
-    for name in SERVICE_NAMES:
-        spec = policies[name]["spec"]
-        callers = {caller for caller in SERVICE_NAMES if name in CALLS[caller]}
-        assert _pods(spec["ingress"], "from") == callers | (
-            {"gateway"} if name in behind else set()
-        )
-        assert _pods(spec["egress"], "to") == set(CALLS[name])
-    assert _pods(policies["gateway"]["spec"]["egress"], "to") == behind
-    stores = policies["stores-of-service"]["spec"]["egress"]
-    assert _pods(stores, "to") == {"postgres", "redis", "rabbitmq"}
-    assert _pods(policies["stores-of-migration"]["spec"]["egress"], "to") == {"postgres"}
-
-
-def _pods(rules: list[Document], side: str) -> set[str]:
-    ends = (end for rule in rules for end in rule.get(side, ()) if "podSelector" in end)
-    return {end["podSelector"]["matchLabels"]["app.kubernetes.io/name"] for end in ends}
-
-
-def test_every_pod_has_a_policy_for_both_directions() -> None:
-    for overlay in OVERLAYS:
-        policies = of_kind(overlay, "NetworkPolicy")
-        for name, _ in pod_specs(overlay):
-            app = "migrate" if name.startswith("migrate-") else name
-            assert app == "migrate" or app in policies, (overlay, name)
-
-
-def test_authorization_is_the_graph_of_calls() -> None:
-    policies = of_kind("istio", "AuthorizationPolicy", everything=True)
-    assert policies["default-deny"]["spec"] == {}
-    for name in SERVICE_NAMES:
-        allowed: dict[str, set[str]] = {}
-        for rule in policies[name]["spec"]["rules"]:
-            for principal in rule["from"][0]["source"].get("principals", ()):
-                paths = rule["to"][0]["operation"]["paths"]
-                allowed[principal.rpartition("/")[2]] = set(paths)
-        callers = {caller for caller in SERVICE_NAMES if name in CALLS[caller]}
-        assert set(allowed) == callers | {"gateway"}
-        assert all(allowed[caller] == {"/internal/*"} for caller in callers)
-        assert not any(path.startswith("/internal") for path in allowed["gateway"])
-    assert of_kind("istio", "PeerAuthentication")["default"]["spec"]["mtls"] == {"mode": "STRICT"}
-
-
-def test_clients_keep_their_addresses_in_a_mesh() -> None:
-    template = of_kind("istio", "Deployment")["gateway"]["spec"]["template"]
-    kong = template["spec"]["containers"][0]
-    ports = {one["name"]: one["containerPort"] for one in kong["ports"]}
-    past = template["metadata"]["annotations"]["traffic.sidecar.istio.io/excludeInboundPorts"]
-    assert past == f"{ports['http']},{ports['https']}"
-    modes = of_kind("istio", "PeerAuthentication")["gateway"]["spec"]["portLevelMtls"]
-    assert modes == {port: {"mode": "DISABLE"} for port in past.split(",")}
-
-
-def test_a_canary_gets_its_share() -> None:
-    routes = of_kind("istio", "VirtualService", everything=True)
-    shares = {
-        route["destination"]["subset"]: route["weight"]
-        for route in routes["posts"]["spec"]["http"][0]["route"]
-    }
-    assert shares == {"stable": 80, "canary": 20}
-    canary = of_kind("istio", "Deployment", everything=True)["posts-canary"]["spec"]
-    stable = of_kind("istio", "Deployment", everything=True)["posts"]["spec"]
-    assert canary["selector"] != stable["selector"]
-    assert canary["template"]["spec"]["containers"][0]["image"] == "pulse-services:next"
-    assert "posts-canary" not in of_kind("istio", "Deployment")
 
 
 def test_the_gateways_secrets_come_to_their_places_whatever_is_in_them(tmp_path: Path) -> None:

@@ -137,7 +137,7 @@ class Kubernetes:
         return reached(stack, kubectl_of(stack), PART_OF_PULSE)
 
     def restart(self, names: Sequence[str], show: Show) -> None:
-        """Replace the pods of workloads one after the other; none named means all.
+        """Roll workloads out anew, all at the same time; none named means all.
 
         Raises:
             ConfigError: a name is not a workload of the stack.
