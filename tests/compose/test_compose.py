@@ -105,7 +105,7 @@ def test_scaling_is_followed_by_the_gateway(stack: RunningStack) -> None:
     admin = f"http://127.0.0.1:{stack.stack.gateway.admin_port}"
     compose, services = stack.stack.compose, SERVICE_NAMES.index("posts")
     added = f"posts::{compose.instance_address(services, 1)}:"
-    wait_until(lambda: added in httpx.get(f"{admin}/clusters").text)
+    assert added in httpx.get(f"{admin}/clusters").text
     assert before.items() <= {n: one["pid"] for n, one in status(stack).items()}.items()
     back = stack.pulse("scale", "posts=1")
     assert back.returncode == 0, back.stderr

@@ -45,6 +45,12 @@ def follow(engine: Engine, stack: Stack, state: Path) -> None:
         raise NotHealthy(f"kong refused its configuration: {answer.text[:300]}")
 
 
+def wait_given_out(stack: Stack, instances: Iterable[str]) -> None:
+    """Wait until the gateway sends requests to instances such as `posts-1`; Kong does at once."""
+    if stack.gateway.kind == "envoy":
+        scaling.wait_given_out(stack, instances)
+
+
 def wait_drained(engine: Engine, stack: Stack, instances: Iterable[str]) -> None:
     """Wait until the gateway no longer sends requests to instances such as `posts-1`."""
     if stack.gateway.kind == "envoy":

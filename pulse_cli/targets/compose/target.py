@@ -168,6 +168,7 @@ class Compose:
                     self._start([c for c in plan(new) if c.name in added], show)
                     self._write(new)
                 gateway.follow(engine, new, self.state)
+                gateway.wait_given_out(new, added)
                 gateway.wait_drained(engine, old, removed)
                 remove_containers(engine, removed)
                 # It tells at last whether the gateway reaches what it was told of.

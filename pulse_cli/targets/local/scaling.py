@@ -1,9 +1,9 @@
-"""What a stack is after scaling one service, and when a removed instance may stop."""
+"""What a stack is after scaling one service, and when its gateway has followed."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from pydantic import ValidationError
 
@@ -15,6 +15,9 @@ from pulse_cli.targets import probes
 
 DRAIN_SECONDS = 3.0
 """How long the gateway may take to follow its file of endpoints; inotify tells it at once."""
+
+GIVE_OUT_SECONDS = 5.0
+"""How long it may take to find a new instance healthy: it asks every second."""
 
 POLL_SECONDS = 0.1
 
@@ -49,15 +52,28 @@ def scaled(stack: Stack, service: ServiceName, replicas: int, connections: int) 
     return new
 
 
+def wait_given_out(stack: Stack, instances: Iterable[str]) -> None:
+    """Wait until Envoy found instances such as `posts-1` healthy, and so sends them requests."""
+    wanted = [f"::{address}::health_flags::healthy\n" for address in _addresses(stack, instances)]
+    _wait(stack, GIVE_OUT_SECONDS, lambda clusters: all(line in clusters for line in wanted))
+
+
 def wait_drained(stack: Stack, instances: Iterable[str]) -> None:
-    """Wait until the gateway no longer sends requests to instances such as `posts-1`."""
-    # Lines of Envoy's list look like posts::127.0.0.1:8182::health_flags::healthy
+    """Wait until Envoy no longer sends requests to instances such as `posts-1`."""
+    gone = [f"::{address}::" for address in _addresses(stack, instances)]
+    _wait(stack, DRAIN_SECONDS, lambda clusters: not any(line in clusters for line in gone))
+
+
+def _addresses(stack: Stack, instances: Iterable[str]) -> list[str]:
     known = surroundings(stack).instances.items()
     places = {f"{name}-{i}": found for name, each in known for i, found in enumerate(each)}
-    addresses = [f"::{places[name].host}:{places[name].port}::" for name in instances]
-    deadline = time.monotonic() + DRAIN_SECONDS
+    return [f"{places[name].host}:{places[name].port}" for name in instances]
+
+
+def _wait(stack: Stack, seconds: float, done: Callable[[str], bool]) -> None:
+    """Wait until Envoy's list is as it shall be: `posts::127.0.0.1:8182::health_flags::healthy`."""
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        clusters = probes.http(LOOPBACK, stack.gateway.admin_port, "/clusters").said
-        if not any(address in clusters for address in addresses):
+        if done(probes.http(LOOPBACK, stack.gateway.admin_port, "/clusters").said):
             return
         time.sleep(POLL_SECONDS)

@@ -28,7 +28,7 @@ from pulse_cli.targets.changing import locked, undone_on_failure
 from pulse_cli.targets.choosing import choose, instance, is_ready
 from pulse_cli.targets.local import logs, ports, postgres, processes, rabbitmq_home, runtime
 from pulse_cli.targets.local.plan import GATEWAY, POSTGRES, STORES, Component, plan
-from pulse_cli.targets.local.scaling import scaled, wait_drained
+from pulse_cli.targets.local.scaling import scaled, wait_drained, wait_given_out
 from pulse_cli.targets.local.stopping import stop_components, stop_stack
 from pulse_cli.targets.local.supervisor import ENDED, Supervisor
 from pulse_cli.targets.progress import Show
@@ -149,7 +149,7 @@ class Local:
     def scale(self, service: ServiceName, replicas: int, show: Show) -> Stack:
         """Run `replicas` instances of a service; the others are not restarted.
 
-        New instances are given out when they are ready, removed ones before they are stopped.
+        New instances are in use when this returns; removed ones are not when they are stopped.
 
         Raises:
             ConfigError: the number is not allowed, or PostgreSQL has too few connections.
@@ -177,6 +177,7 @@ class Local:
                 concerned = {*added, GATEWAY}
                 bring_up(self.supervisor, [c for c in plan(new) if c.name in concerned], show, {})
                 render_local(new, secrets, self.state, binaries)
+                wait_given_out(new, added)
                 write_private(self._record, new.model_dump_json(indent=2))
         return new
 
