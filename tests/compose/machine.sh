@@ -16,12 +16,14 @@ case $version in
     *) fail "Debian has no Python $version for the base image: use 3.11 or 3.13" ;;
 esac
 
-# Other repositories of this machine may come first, and other suites have other mirrors.
+# That of the same suite, for other repositories may come first; else the first, which may have it.
 mirror=${DEBIAN_MIRROR:-$(
     apt-get indextargets --format '$(RELEASE) $(COMPONENT) $(SITE)' 'Created-By: Packages' |
-        awk -v suite="$suite" '$1 == suite && $2 == "main" && !found { found = $3 }
-            END { print found ? found : "http://deb.debian.org/debian" }'
+        awk -v suite="$suite" '$2 == "main" && !first { first = $3 }
+            $1 == suite && $2 == "main" && !found { found = $3 }
+            END { print found ? found : first }'
 )}
+[ -n "$mirror" ] || fail "apt knows no place of Debian's packages: name one in DEBIAN_MIRROR"
 
 # Another apt-get may be at work, and the lists of packages may be old, missing or partly refused.
 get_packages() {
