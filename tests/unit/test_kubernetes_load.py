@@ -39,7 +39,8 @@ from pulse_cli.targets.kubernetes.workers import Pods, Workers
 from pulse_cli.targets.progress import StartFailed
 from tests.ports import free_port
 from tests.unit.kubectl_support import Cluster, waiting
-from tests.unit.test_render_kubernetes import configured, validator
+from tests.unit.kubernetes_package import configured
+from tests.unit.kubernetes_schemas import validator
 
 OPTIONS = Options(
     scenario="mixed",

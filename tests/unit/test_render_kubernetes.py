@@ -9,13 +9,9 @@ import os
 import re
 import shutil
 import subprocess
-from functools import cache
-from importlib.resources import files as resources
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-import jsonschema_rs
 import kubernetes_validate
 import pytest
 import yaml
@@ -37,6 +33,7 @@ from tests.unit.kubernetes_package import (
     package,
     pod_specs,
 )
+from tests.unit.kubernetes_schemas import validator
 from tests.unit.kustomize import LOADER, Document, build
 
 VERSIONS = ("1.30", "1.31", "1.32", "1.33", "1.34")
@@ -51,28 +48,6 @@ def distinct(everything: bool) -> list[Document]:
     """Every object of every overlay, those that are the same once."""
     found = {json.dumps(one, sort_keys=True): one for o in OVERLAYS for one in built(o, everything)}
     return list(found.values())
-
-
-def strict_schemas(version: str) -> Traversable:
-    """Where kubernetes-validate packs the strict schemas of a version."""
-    folder = resources(kubernetes_validate) / "kubernetes-json-schema"
-    return folder / f"v{version}.0-local-strict"
-
-
-@cache
-def validator(version: str, kind: str, api: str) -> Any:
-    """The strict schema of a kind in a version of Kubernetes."""
-    group, _, release = api.rpartition("/")
-    name = "-".join(filter(None, (kind.lower(), group.partition(".")[0], release)))
-    schema = json.loads((strict_schemas(version) / f"{name}.json").read_text())
-    schema["$id"] = f"schema:///{name}.json"
-    return jsonschema_rs.validator_for(schema, registry=definitions(version))
-
-
-@cache
-def definitions(version: str) -> Any:
-    whole = json.loads((strict_schemas(version) / "_definitions.json").read_text())
-    return jsonschema_rs.Registry([("schema:///api/_definitions.json", whole)])
 
 
 @pytest.mark.parametrize("everything", [False, True])
