@@ -27,8 +27,9 @@ from services.kit.hot import Hot, HotQuery, parameters
 from services.migrate import SERVICES, MigrateSettings
 
 _CONNECT_SECONDS = 5
-_SMALL_ROWS = 1000
-"""Below so many rows a table fits in a few pages, and reading all of them may be cheapest."""
+_SMALL_ROWS = 10_000
+"""Below so many rows a table fits in a hundred pages or so, and reading all of them may be cheapest
+for a query that asks for many (the followers of a hundred authors)."""
 
 _LARGE_ROWS = 10_000_000
 # The planner multiplies a table's pages by the density that is written down; of an empty table it
